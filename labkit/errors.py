@@ -1,0 +1,59 @@
+"""Every error that labkit raises on purpose, as one tree.
+
+LabkitError
+├── EnvironmentProblem    something this machine lacks: a program, a package, a port
+├── ModelFolderError      a model folder is missing, mis-nested or incomplete
+├── NotebookError         a lab that does not run, or breaks a rule of the house
+├── ProcessError          a child process did not start or stopped too early
+│   └── ServerStartError  ... and it was a model server
+└── RequestError          a model server answered with an error
+"""
+
+
+class LabkitError(Exception):
+    """Base of all of labkit's errors."""
+
+
+class EnvironmentProblem(LabkitError):
+    """This machine lacks something; the message says what to install or change."""
+
+
+class ModelFolderError(LabkitError):
+    """A model folder does not hold what a model server expects."""
+
+
+class NotebookError(LabkitError):
+    """A lab failed to run or breaks one of the rules of the house."""
+
+
+class ProcessError(LabkitError):
+    """A child process failed.
+
+    Attributes:
+        log: what the process had written to its log file.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class ServerStartError(ProcessError):
+    """A model server did not become ready; `log` holds what it said."""
+
+
+class RequestError(LabkitError):
+    """A model server refused a request or failed to answer it.
+
+    Attributes:
+        code: canonical status name, such as ``INVALID_ARGUMENT`` or ``NOT_FOUND``.
+        message: the server's own words.
+        http_status: the HTTP status of a REST answer, None over gRPC.
+    """
+
+    def __init__(self, code: str, message: str, http_status: int | None = None) -> None:
+        shown = f"{code} (HTTP {http_status})" if http_status else code
+        super().__init__(f"{shown}: {message}")
+        self.code = code
+        self.message = message
+        self.http_status = http_status

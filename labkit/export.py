@@ -1,0 +1,77 @@
+"""Keras model -> versioned SavedModel folder, the layout that TensorFlow Serving reads.
+
+penguins/            the model: one folder, its name is usually the model's name
+├── 1/               a version: the whole name is a whole number
+│   ├── saved_model.pb
+│   └── variables/
+└── 2/
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit.errors import ModelFolderError
+
+
+def versions(folder: str | os.PathLike[str]) -> list[int]:
+    """The version numbers in a model folder, lowest first. Names that are not whole numbers are no versions."""
+    root = Path(folder)
+    if not root.is_dir():
+        return []
+    return sorted(int(child.name) for child in root.iterdir() if child.is_dir() and child.name.isdecimal())
+
+
+def export(
+    model: Any,
+    folder: str | os.PathLike[str],
+    *,
+    version: int | None = None,
+    signatures: Mapping[str, Callable[..., Any]] | None = None,
+) -> Path:
+    """Write `model` as the next version of `folder` and return the version's path.
+
+    The SavedModel is written beside its place and renamed into it when complete, so that a server that polls the
+    folder never sees half a model.
+
+    Args:
+        model: a built Keras model.
+        folder: the model folder; made when missing.
+        version: the number to write, by default one above the highest there (1 in an empty folder).
+        signatures: further signatures by name, each a `tf.function` with an input signature, beside the
+            ``serving_default`` (and its twin ``serve``) that `model.export` writes.
+
+    Raises:
+        ModelFolderError: that version is there already, or `version` is negative.
+    """
+    root = Path(folder)
+    number = version if version is not None else max(versions(root), default=0) + 1
+    if number < 0:
+        raise ModelFolderError(f"A version is a whole number from 0 on, got {number}.")
+    if number in versions(root):
+        raise ModelFolderError(
+            f"{root} holds a version {number} already. Servers never look into a version again once it is loaded: "
+            f"write version {max(versions(root)) + 1}, or leave `version` out."
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
+    try:
+        _write(model, aside / "saved_model", signatures or {})
+        os.rename(aside / "saved_model", root / str(number))
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return root / str(number)
+
+
+def _write(model: Any, target: Path, signatures: Mapping[str, Callable[..., Any]]) -> None:
+    import keras
+
+    inputs = keras.tree.map_structure(lambda t: keras.InputSpec(shape=t.shape, dtype=t.dtype, name=t.name), model.input)
+    archive = keras.export.ExportArchive()
+    archive.track_and_add_endpoint("serve", model, [inputs])
+    for name, function in signatures.items():
+        archive.add_endpoint(name, function)
+    archive.write_out(str(target), verbose=False)

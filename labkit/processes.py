@@ -1,0 +1,215 @@
+"""Every child process of labkit: own process group, own log file, a wait until it is ready, and never an orphan.
+
+A process started here ends when it is stopped, when the Python process that started it ends, and also when that one
+is killed without a chance to clean up (see `labkit.process_guard`).
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from labkit import process_guard
+from labkit.errors import ProcessError
+
+_POLL_SECONDS = 0.01
+
+
+class ManagedProcess:
+    """A running child process. Use it as a context manager or call `stop`.
+
+    Attributes:
+        name: what it is called in messages.
+        pid: its process id, also the id of its process group.
+        created: when it started, in seconds since 1970; with `pid` it tells one process from all others.
+        log_path: the file that takes its standard output and standard error.
+    """
+
+    def __init__(self, command: Sequence[str], name: str, env: Mapping[str, str] | None, cwd: str | None) -> None:
+        self.name = name
+        self.log_path = _log_file(name)
+        group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}  # own group on Windows
+        with open(self.log_path, "wb") as log:
+            try:
+                self._popen = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {})},
+                    cwd=cwd,
+                    **group,
+                )
+            except OSError as error:
+                raise ProcessError(f"{name} could not be started with {command[0]!r}: {error}") from error
+        self.pid = self._popen.pid
+        try:
+            self.created = psutil.Process(self.pid).create_time()
+        except psutil.NoSuchProcess:  # ended at once
+            self.created = time.time()
+        self._stopped = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._popen.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit status, None while it runs; negative is the signal that ended it."""
+        return self._popen.poll()
+
+    def log(self) -> str:
+        """All it has written so far."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def memory(self) -> int:
+        """Resident memory of it and its children in bytes; 0 once it has ended."""
+        try:
+            leader = psutil.Process(self.pid)
+            return sum(process.memory_info().rss for process in [leader, *leader.children(recursive=True)])
+        except psutil.NoSuchProcess:
+            return 0
+
+    def wait_for_log(self, pattern: str, timeout: float) -> re.Match[str]:
+        """Wait until its log matches `pattern` (a regular expression) and return the match.
+
+        Raises:
+            ProcessError: it ended first, or `timeout` seconds passed; `.log` holds what it wrote.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = not self.running  # asked before the log is read, so that its last words are not missed
+            if match := re.search(pattern, self.log()):
+                return match
+            if ended:
+                raise ProcessError(f"{self.name} ended with exit status {self.exit_code}.\n{self.log()}", self.log())
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{self.name} was not ready after {timeout:g} s.\n{self.log()}", self.log())
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self, grace: float = 10.0) -> None:
+        """End its whole group: politely, after `grace` seconds by force. Calling it again does nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
+        # A group outlives its leader as long as one member runs, so it is ended also when the leader has gone.
+        if process_guard.same_process(self.pid, self.created):
+            process_guard.end_group(self.pid, grace, reap=self._popen.poll)
+        self._popen.wait()
+        _guard.forget(self)
+
+    def __enter__(self) -> "ManagedProcess":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+class _Guard:
+    """This process's end of the pipe to its guard; the guard starts with the first child."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pipe: subprocess.Popen[str] | None = None
+        self._owner = 0
+        self.folder: Path | None = None
+
+    def watch(self, process: ManagedProcess, afterwards: Sequence[str]) -> None:
+        self._tell({"watch": process.pid, "created": process.created, "afterwards": list(afterwards)})
+
+    def forget(self, process: ManagedProcess) -> None:
+        self._tell({"forget": process.pid})
+
+    def logs(self) -> Path:
+        """The folder for log files, removed by the guard."""
+        self._start()
+        assert self.folder is not None
+        return self.folder
+
+    def _tell(self, order: dict) -> None:
+        self._start()
+        with self._lock:
+            assert self._pipe is not None and self._pipe.stdin is not None
+            self._pipe.stdin.write(json.dumps(order) + "\n")
+            self._pipe.stdin.flush()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._pipe is not None and self._owner == os.getpid() and self._pipe.poll() is None:
+                return
+            script = str(Path(process_guard.__file__))
+            self._pipe = subprocess.Popen(
+                [sys.executable, "-P", script],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                **({"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}),
+            )
+            self._owner = os.getpid()
+            self.folder = Path(tempfile.mkdtemp(prefix="labkit-"))
+            assert self._pipe.stdin is not None
+            self._pipe.stdin.write(json.dumps({"folder": str(self.folder)}) + "\n")
+            self._pipe.stdin.flush()
+
+    def let_go_after_fork(self) -> None:
+        """In a forked child: close our copy of the pipe, or the guard would wait for the child too."""
+        if self._pipe is not None and self._pipe.stdin is not None:
+            os.close(self._pipe.stdin.fileno())
+        self.__init__()  # type: ignore[misc]
+
+
+_guard = _Guard()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_guard.let_go_after_fork)
+
+
+def _log_file(name: str) -> Path:
+    handle, path = tempfile.mkstemp(prefix=re.sub(r"\W+", "-", name) + "-", suffix=".log", dir=_guard.logs())
+    os.close(handle)
+    return Path(path)
+
+
+def start(
+    command: Sequence[str],
+    *,
+    name: str,
+    ready: str | None = None,
+    timeout: float = 60.0,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    afterwards: Sequence[str] = (),
+) -> ManagedProcess:
+    """Start `command` and return it when it is ready.
+
+    Args:
+        command: the program and its arguments; no shell is involved.
+        name: what to call it in messages and in the log file's name.
+        ready: a regular expression; the process counts as ready when its log matches. None: at once.
+        timeout: seconds to wait for `ready`.
+        env: environment variables on top of this process's own.
+        cwd: its working folder.
+        afterwards: a command to run after it has ended because this process is gone.
+
+    Raises:
+        ProcessError: it could not be started, ended before it was ready, or was not ready in time; it is not left
+            running.
+    """
+    process = ManagedProcess(command, name, env, cwd)
+    _guard.watch(process, afterwards)
+    if ready is not None:
+        try:
+            process.wait_for_log(ready, timeout)
+        except BaseException:
+            process.stop(grace=1.0)
+            raise
+    return process

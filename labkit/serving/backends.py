@@ -1,0 +1,108 @@
+"""The programs that can serve a model: which command starts each of them.
+
+All take the same flags and log the same two lines when their ports are open, so the rest of labkit need not know
+which one runs.
+"""
+
+import shutil
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.errors import EnvironmentProblem
+
+READY = r"Exporting HTTP/REST API at:\S+?:(\d+)"
+GRPC_PORT = r"Running gRPC ModelServer at \S+?:(\d+)"
+IMAGE = "tensorflow/serving"
+_GRPC_IN_CONTAINER, _REST_IN_CONTAINER = 8500, 8501
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start one server.
+
+    Attributes:
+        command: the program and its arguments.
+        grpc_port: the port that clients use; None: it is in the log.
+        rest_port: the same for REST.
+        afterwards: a command that cleans up when the process was killed.
+    """
+
+    command: list[str]
+    grpc_port: int | None = None
+    rest_port: int | None = None
+    afterwards: tuple[str, ...] = ()
+
+
+def embedded(
+    name: str, base_path: Path, port: int | str, rest_api_port: int | str, flags: Mapping[str, object]
+) -> Launch:
+    """labkit's own server."""
+    command = [sys.executable, "-m", "labkit.serving.embedded.main"]
+    return Launch([*command, *_flags(name, base_path, port, rest_api_port, flags)])
+
+
+def binary(
+    name: str, base_path: Path, port: int | str, rest_api_port: int | str, flags: Mapping[str, object]
+) -> Launch:
+    """TensorFlow Serving's own program, where it is installed.
+
+    Raises:
+        EnvironmentProblem: it is not on the PATH.
+    """
+    program = _program("tensorflow_model_server", "install Debian's package tensorflow-model-server")
+    ports = [_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port)]
+    return Launch([program, *_flags(name, base_path, *ports, flags)], *ports)
+
+
+def docker(
+    name: str, base_path: Path, port: int | str, rest_api_port: int | str, flags: Mapping[str, object]
+) -> Launch:
+    """The `tensorflow/serving` container, its ports published on this machine only.
+
+    Raises:
+        EnvironmentProblem: there is no docker command.
+    """
+    program = _program("docker", "install Docker and start it")
+    ports = [_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port)]
+    container = f"labkit-{name}-{ports[0]}"
+    extra = [f"--{flag}={_text(value)}" for flag, value in flags.items()]
+    command = [
+        *(program, "run", "--rm", "--init", f"--name={container}"),
+        f"--publish=127.0.0.1:{ports[0]}:{_GRPC_IN_CONTAINER}",
+        f"--publish=127.0.0.1:{ports[1]}:{_REST_IN_CONTAINER}",
+        f"--mount=type=bind,source={base_path},target=/models/{name},readonly",
+        f"--env=MODEL_NAME={name}",
+        *(IMAGE, *extra),
+    ]
+    return Launch(command, *ports, afterwards=(program, "rm", "--force", container))
+
+
+BACKENDS = {"embedded": embedded, "binary": binary, "docker": docker}
+
+
+def _flags(
+    name: str, base_path: Path, port: int | str, rest_api_port: int | str, flags: Mapping[str, object]
+) -> list[str]:
+    named = {"port": port, "rest_api_port": rest_api_port, "model_name": name, "model_base_path": base_path, **flags}
+    return [f"--{flag}={_text(value)}" for flag, value in named.items()]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _program(name: str, advice: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise EnvironmentProblem(f"{name} is not on the PATH: {advice}, or use backend='embedded'.")
+    return path
+
+
+def _free_port() -> int:
+    """A port that was free a moment ago; these programs cannot choose one themselves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

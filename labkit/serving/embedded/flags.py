@@ -1,0 +1,113 @@
+"""The command line: `tensorflow_model_server`'s flags, and a few of our own.
+
+As there, a flag is one word, ``--name=value``; a switch may stand alone. Unlike there, an unknown word is an error.
+"""
+
+import argparse
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, NoReturn
+
+AUTO = "auto"
+
+
+class FlagError(Exception):
+    """The command line cannot be understood."""
+
+
+def _port(text: str) -> int | str:
+    if text == AUTO:
+        return AUTO
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError(text)
+    return number
+
+
+def _switch(text: str) -> bool:
+    try:
+        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+_port.__name__, _switch.__name__ = "port number (or auto)", "true or false"
+
+
+def _flag(default: Any, text: str, *, kind: Any = None, choices: tuple[str, ...] | None = None) -> Any:
+    kind = kind or (_switch if isinstance(default, bool) else type(default))
+    return field(default=default, metadata={"help": text, "kind": kind, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The parsed command line; the attributes are the flags."""
+
+    port: int | str = _flag(8500, "gRPC port; 'auto' (ours) takes a free one and logs it", kind=_port)
+    rest_api_port: int | str = _flag(0, "REST port, 0 for no REST; 'auto' (ours) takes a free one", kind=_port)
+    model_name: str = _flag("default", "what clients call the model")
+    model_base_path: str = _flag("", "absolute path of the folder that holds the version folders (required)")
+    file_system_poll_wait_seconds: int = _flag(1, "seconds between two looks for new versions; 0 looks once")
+    max_num_load_retries: int = _flag(1, "retries of a load that failed")
+    load_retry_interval_micros: int = _flag(100_000, "microseconds between them")
+    saved_model_tags: str = _flag("serve", "comma-separated tags of the MetaGraphDef to load")
+    rest_api_timeout_in_ms: int = _flag(30_000, "longest run of a model for one REST request, in milliseconds")
+    rest_api_num_threads: int = _flag(0, "threads that answer REST requests; 0 means four for each CPU")
+    rest_api_enable_cors_support: bool = _flag(False, "answer with CORS headers, for requests from web pages")
+    grpc_max_threads: int = _flag(0, "threads that answer gRPC requests; 0 means four for each CPU")
+    enable_serialization_as_tensor_content: bool = _flag(False, "gRPC answers carry tensor_content")
+    tensorflow_session_parallelism: int = _flag(0, "threads for and within operations; 0 lets TensorFlow choose")
+    tensorflow_intra_op_parallelism: int = _flag(0, "threads within one operation")
+    tensorflow_inter_op_parallelism: int = _flag(0, "operations that run side by side")
+    flush_filesystem_caches: bool = _flag(True, "accepted, has no effect")
+    remove_unused_fields_from_bundle_metagraph: bool = _flag(True, "accepted, has no effect")
+    bind_address: str = _flag("127.0.0.1", "ours: address to listen on; 0.0.0.0 lets other machines in")
+    drain_seconds: int = _flag(30, "ours: after SIGTERM, wait so long for requests in flight")
+    tensorflow_runtime: str = _flag(AUTO, "ours: how TensorFlow is reached", choices=(AUTO, "c_api", "python"))
+    version: bool = _flag(False, "print the version and exit")
+    help: bool = _flag(False, "print this and exit")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise FlagError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("labkit serve", add_help=False, allow_abbrev=False, usage="labkit serve --flag=value ...")
+    for flag in fields(Flags):
+        parser.add_argument(f"--{flag.name}", **_argument(flag))
+    return parser
+
+
+def _argument(flag: Field[Any]) -> dict[str, Any]:
+    assert flag.default is not MISSING
+    switch = {"nargs": "?", "const": True} if isinstance(flag.default, bool) else {}
+    default = str(flag.default).lower() if switch else flag.default
+    return {
+        "type": flag.metadata["kind"],
+        "default": flag.default,
+        "choices": flag.metadata["choices"],
+        "help": f"{flag.metadata['help']} (default: {default!r})".replace("%", "%%"),
+        "metavar": "VALUE",
+        **switch,
+    }
+
+
+def usage() -> str:
+    """The text that ``--help`` prints."""
+    return _parser().format_help()
+
+
+def parse(argv: list[str]) -> Flags:
+    """Parse the words behind the command's name.
+
+    Raises:
+        FlagError: an unknown flag, a value that does not parse, or a word that is no flag.
+    """
+    for word in argv:
+        if not word.startswith("--"):
+            raise FlagError(f"unknown argument: {word} (write flags as one word: --name=value)")
+    known, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        raise FlagError(f"unknown argument: {unknown[0]}")
+    return Flags(**vars(known))

@@ -1,0 +1,148 @@
+"""REST answers: tensors to JSON text, number by number as TensorFlow Serving writes them (util/json_tensor.cc).
+
+A float is the shorter of six digits and, where these would not give the same number back, nine (seventeen for a
+double); a whole number keeps a ``.0``. NaN and infinities are bare words, which strict JSON does not have.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from labkit.serving.embedded import dtypes
+from labkit.serving.embedded.status import StatusError, invalid_argument
+
+_INDENT = "    "
+
+
+def predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
+    """The answer to a request in row form: ``{"predictions": [...]}``, an element per row of the outputs.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, the outputs do not share their first dimension, or JSON cannot carry their type.
+    """
+    rows = _common_rows(outputs)
+    if not rows:
+        return b'{\n    "predictions": []\n}'
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        text = _one_line(iter(_texts(name, array)), array.shape, 1)
+        return _encoded(f'{{\n{_INDENT}"predictions": {text}\n}}')
+    columns = {name: iter(_texts(name, array)) for name, array in outputs.items()}
+    objects = []
+    for _ in range(rows):
+        members = [
+            f"{_INDENT * 3}{_quoted(name)}: {_one_line(texts, outputs[name].shape[1:], 3)}"
+            for name, texts in columns.items()
+        ]
+        objects.append(f"{_INDENT * 2}{{\n" + ",\n".join(members) + f"\n{_INDENT * 2}}}")
+    return _encoded(f'{{\n{_INDENT}"predictions": [\n' + ",\n".join(objects) + f"\n{_INDENT}]\n}}")
+
+
+def outputs(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The answer to a request in columnar form: ``{"outputs": ...}``, one tensor bare, several by name.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, JSON cannot carry their type.
+    """
+    if len(arrays) == 1:
+        ((name, array),) = arrays.items()
+        text = _many_lines(iter(_texts(name, array)), array.shape, 1)
+    else:
+        members = [
+            f"{_INDENT * 2}{_quoted(name)}: {_many_lines(iter(_texts(name, array)), array.shape, 2)}"
+            for name, array in arrays.items()
+        ]
+        text = "{\n" + ",\n".join(members) + f"\n{_INDENT}}}"
+    return _encoded(f'{{\n{_INDENT}"outputs": {text}\n}}')
+
+
+def document(value: Any, indent: int = 4) -> bytes:
+    """Any other answer: an error, a status, metadata."""
+    return _encoded(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # bytes that are not UTF-8 leave as they came
+
+
+def _common_rows(outputs: Mapping[str, np.ndarray]) -> int:
+    rows = None
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise invalid_argument(f"Tensor name: {name} has no shape information ")
+        if rows is not None and len(array) != rows:
+            raise invalid_argument(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
+        rows = len(array)
+    return rows or 0
+
+
+def _one_line(texts: Iterator[str], shape: tuple[int, ...], level: int) -> str:
+    """A nested list with its values side by side and each closing bracket on a line of its own."""
+    if not shape:
+        return next(texts)
+    inside = ", ".join([_one_line(texts, shape[1:], level + 1) for _ in range(shape[0])])
+    return f"[{inside}\n{_INDENT * level}]"
+
+
+def _many_lines(texts: Iterator[str], shape: tuple[int, ...], level: int) -> str:
+    """A nested list with every element on a line of its own."""
+    if not shape:
+        return next(texts)
+    if not shape[0]:
+        return "[]"
+    start = f"\n{_INDENT * (level + 1)}"
+    inside = ",".join([start + _many_lines(texts, shape[1:], level + 1) for _ in range(shape[0])])
+    return f"[{inside}\n{_INDENT * level}]"
+
+
+def _texts(name: str, array: np.ndarray) -> list[str]:
+    """Every element of `array` as JSON text, in order."""
+    data_type = dtypes.of(array)
+    flat = array.reshape(-1)
+    if data_type.number == dtypes.STRING:
+        return [_string(name, value) for value in flat]
+    if data_type.name in ("float", "double"):
+        return _float_texts(flat)
+    if data_type.name == "bool":
+        return ["true" if value else "false" for value in flat.tolist()]
+    if flat.dtype.kind in "iu" and data_type.name != "uint16":
+        return list(map(str, flat.tolist()))
+    raise _not_json(data_type)
+
+
+def _not_json(data_type: dtypes.DataType) -> StatusError:
+    return invalid_argument(f"Failed to write JSON value for tensor type: {data_type.name}")
+
+
+def _float_texts(flat: np.ndarray) -> list[str]:
+    values = flat.tolist()
+    texts = [f"{value:.6g}" for value in values]
+    with np.errstate(over="ignore"):
+        same = np.array(list(map(float, texts)), np.float64).astype(flat.dtype) == flat
+    digits = ".9g" if flat.dtype == np.float32 else ".17g"
+    return [
+        _as_float(text if short else format(value, digits))
+        for text, short, value in zip(texts, same.tolist(), values, strict=True)
+    ]
+
+
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def _as_float(text: str) -> str:
+    if "." in text or "e" in text:
+        return text
+    return _NOT_FINITE.get(text) or text + ".0"
+
+
+def _string(name: str, value: bytes) -> str:
+    if name.endswith("_bytes"):
+        return f'{{ "b64": "{base64.b64encode(value).decode()}" }}'
+    return _quoted(value.decode("utf-8", "surrogateescape"))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

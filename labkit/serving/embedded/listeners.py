@@ -1,0 +1,79 @@
+"""The open ports: gRPC and, if wanted, REST."""
+
+import asyncio
+import logging
+
+import grpc
+from aiohttp import web
+
+from labkit.serving.embedded import rest
+from labkit.serving.embedded.dispatch import Dispatcher
+from labkit.serving.embedded.flags import AUTO, Flags
+from labkit.serving.embedded.grpc_services import CHANNEL_OPTIONS, GrpcApi
+from labkit.serving.embedded.status import Code, StatusError
+from labkit.serving.embedded.versions import ModelManager
+
+logger = logging.getLogger("labkit.serving")
+
+
+class Listeners:
+    """Both front doors of one server."""
+
+    def __init__(self, manager: ModelManager, flags: Flags) -> None:
+        self._flags = flags
+        self._grpc_api = GrpcApi(
+            manager,
+            Dispatcher(flags.grpc_max_threads),
+            tensor_content=flags.enable_serialization_as_tensor_content,
+        )
+        self._rest_api = rest.RestApi(
+            manager,
+            Dispatcher(flags.rest_api_num_threads),
+            timeout_ms=flags.rest_api_timeout_in_ms,
+            cors=flags.rest_api_enable_cors_support,
+        )
+        self._runner: web.ServerRunner | None = None
+
+    async def open(self) -> None:
+        """Open the ports.
+
+        Raises:
+            StatusError: UNAVAILABLE, a port is taken.
+        """
+        address = self._flags.bind_address
+        self._grpc_server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        self._grpc_server.add_generic_rpc_handlers((self._grpc_api,))
+        wanted = _number(self._flags.port)
+        try:
+            port = self._grpc_server.add_insecure_port(f"{address}:{wanted}")
+        except RuntimeError as error:
+            raise _port_taken("gRPC", "port", address, wanted) from error
+        if self._flags.rest_api_port:
+            rest_wanted = _number(self._flags.rest_api_port)
+            try:
+                self._runner, rest_port = await rest.listen(self._rest_api, address, rest_wanted)
+            except OSError as error:
+                raise _port_taken("REST", "rest_api_port", address, rest_wanted) from error
+        await self._grpc_server.start()
+        logger.info("Running gRPC ModelServer at %s:%s ...", address, port)
+        if self._runner:
+            logger.info("Exporting HTTP/REST API at:%s:%s ...", address, rest_port)
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new requests and wait up to `seconds` for those in flight."""
+        closing = [self._grpc_server.stop(seconds)]
+        if self._runner:
+            self._runner._shutdown_timeout = seconds
+            closing.append(self._runner.cleanup())
+        await asyncio.gather(*closing)
+
+
+def _number(port: int | str) -> int:
+    return 0 if port == AUTO else int(port)
+
+
+def _port_taken(what: str, flag: str, address: str, port: int) -> StatusError:
+    return StatusError(
+        Code.UNAVAILABLE,
+        f"The {what} port {address}:{port} is taken. Stop what listens there, or pass another --{flag}=N (or auto).",
+    )

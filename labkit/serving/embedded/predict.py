@@ -1,0 +1,88 @@
+"""One request on one servable: check the inputs against the signature, run, name the outputs. No protocol in here.
+
+The rules and messages are TensorFlow Serving's (servables/tensorflow/predict_util.cc).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from labkit.serving.embedded.servable import Servable
+from labkit.serving.embedded.session import RunLimits
+from labkit.serving.embedded.status import Code, StatusError, invalid_argument
+from labkit.serving.embedded.tensor_proto import to_array
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+
+def predict(
+    servable: Servable,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    signature_name: str,
+    output_filter: Sequence[str] = (),
+    limits: RunLimits,
+) -> dict[str, np.ndarray]:
+    """Answer one Predict request.
+
+    Args:
+        servable: the version to ask.
+        inputs: an array for each of the signature's inputs; those it has defaults for may be missing.
+        signature_name: one of the servable's signatures.
+        output_filter: the outputs wanted, by name; none means all.
+        limits: how the run may go about it.
+
+    Raises:
+        StatusError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs or outputs that do not
+            fit it, and whatever an operation of the graph fails with.
+    """
+    signature = servable.signatures.get(signature_name)
+    if signature is None:
+        raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
+    feeds = _feeds(signature, inputs)
+    names = _output_names(signature, output_filter)
+    fetches = [signature.outputs[name].name for name in names]
+    return dict(zip(names, servable.session.run(feeds, fetches, limits), strict=True))
+
+
+def _feeds(signature: "SignatureDef", inputs: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    expected = signature.inputs
+    if inputs.keys() == expected.keys():
+        return [(expected[name].name, array) for name, array in inputs.items()]
+    if len(inputs) > len(expected) or (len(inputs) < len(expected) and not signature.defaults):
+        raise invalid_argument(
+            f"input size does not match signature: {len(inputs)}!={len(expected)} len({_names(inputs)}) != "
+            f"len({_names(expected)}). Sent extra: {_names(inputs.keys() - expected.keys())}. Missing but required: "
+            f"{_names(expected.keys() - inputs.keys() - signature.defaults.keys())}."
+        )
+    feeds = []
+    for name in sorted(expected):
+        if name in inputs:
+            feeds.append((expected[name].name, inputs[name]))
+        elif name in signature.defaults:
+            feeds.append((expected[name].name, to_array(name, signature.defaults[name])))
+        else:
+            raise invalid_argument(
+                f"Signature input alias: {name}(feed name: {expected[name].name}) not found in request and no default "
+                f"value provided. Inputs expected to be in the request {_names(inputs)}, or default input alias set: "
+                + ",".join(sorted(signature.defaults))
+            )
+    return feeds
+
+
+def _output_names(signature: "SignatureDef", output_filter: Sequence[str]) -> list[str]:
+    for index, name in enumerate(output_filter):
+        if name not in signature.outputs:
+            raise invalid_argument(
+                f"output tensor alias not found in signature: {name} Outputs expected to be in the set "
+                f"{_names(signature.outputs)}."
+            )
+        if name in output_filter[:index]:
+            raise invalid_argument(f"duplicate output tensor alias: {name}")
+    return list(output_filter) or sorted(signature.outputs)
+
+
+def _names(names: Mapping[str, object] | set[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

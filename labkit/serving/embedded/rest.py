@@ -1,0 +1,185 @@
+"""The REST API: HTTP in, HTTP out. Routes and answers are TensorFlow Serving's (http_rest_api_handler.cc)."""
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from labkit.serving.embedded import json_answer, json_document, json_numbers, json_tensor
+from labkit.serving.embedded.dispatch import Dispatcher
+from labkit.serving.embedded.predict import predict
+from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Servable
+from labkit.serving.embedded.session import RunLimits
+from labkit.serving.embedded.status import Code, StatusError, invalid_argument
+from labkit.serving.embedded.status_answers import metadata_answer, status_answer
+from labkit.serving.embedded.versions import ModelManager
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+logger = logging.getLogger(__name__)
+
+LARGEST_BODY = (1 << 31) - 1  # as for a gRPC message
+_MODEL = r"/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(_MODEL + r":(?P<verb>predict|classify|regress)", re.IGNORECASE)
+_GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
+_JSON = {"Content-Type": "application/json"}
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+_NOT_FOUND_PAGE = (
+    "<html><head><title>404 Not Found</title></head>"
+    "<body><h1>Not Found</h1><p>Only /v1/models/... is served here.</p></body></html>\n"
+)
+
+
+class RestApi:
+    """Answers HTTP requests from the models that `manager` keeps."""
+
+    def __init__(self, manager: ModelManager, dispatcher: Dispatcher, *, timeout_ms: int, cors: bool) -> None:
+        self._manager = manager
+        self._dispatcher = dispatcher
+        self._timeout_ms = timeout_ms
+        self._headers = {**_JSON, **(_CORS if cors else {})}
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """One request to one response; every error becomes an answer with its status."""
+        path = request.raw_path
+        if not path.startswith("/v1/"):
+            return web.Response(status=404, text=_NOT_FOUND_PAGE, content_type="text/html")
+        if request.method == "OPTIONS":
+            return self._preflight(request)
+        try:
+            body = await self._route(request, path)
+        except StatusError as error:
+            return self._error(error)
+        except web.HTTPRequestEntityTooLarge:
+            return self._error(invalid_argument(f"The request is larger than {LARGEST_BODY} bytes"))
+        except web.HTTPException as error:
+            return self._error(invalid_argument(f"Malformed request body: {error.reason}"))
+        except ConnectionError:
+            raise
+        except Exception:
+            logger.exception("A %s request to %s failed", request.method, path)
+            return self._error(StatusError(Code.INTERNAL, "The server failed on this request; its log has the details"))
+        return web.Response(body=body, headers=self._headers)
+
+    def _error(self, error: StatusError) -> web.Response:
+        body = json_answer.document({"error": error.message})
+        return web.Response(body=body, status=error.http_status, headers=self._headers)
+
+    def _preflight(self, request: web.BaseRequest) -> web.Response:
+        origin = request.headers.get("Origin", "")
+        known = "http://" in origin or "https://" in origin
+        return web.Response(status=200 if known else 400, headers=self._headers)
+
+    async def _route(self, request: web.BaseRequest, path: str) -> bytes:
+        if request.method == "POST" and (match := _POST.fullmatch(path)):
+            return await self._post(match, await request.read())
+        if request.method == "GET" and (match := _GET.fullmatch(path)):
+            return self._get(match)
+        raise invalid_argument(f"Malformed request: {request.method} {path}")
+
+    def _get(self, match: re.Match[str]) -> bytes:
+        name, version = _model(match), _version(match)
+        if match["metadata"]:
+            self._refuse_label(match)
+            return metadata_answer(self._manager.servable(name, version))
+        return status_answer(self._manager.statuses(name, version))
+
+    async def _post(self, match: re.Match[str], body: bytes) -> bytes:
+        verb = match["verb"]
+        if verb not in ("predict", "classify", "regress"):
+            raise invalid_argument(f"Malformed request: POST {match.string}")
+        name, version = _model(match), _version(match)
+        if verb != "predict":
+            raise StatusError(Code.UNIMPLEMENTED, f":{verb} is not implemented by this server yet; use :predict")
+        if match["label"]:
+            request = _checked(body)  # errors in the request come before those in the model's name
+            del request
+            self._refuse_label(match)
+        try:
+            servable = self._manager.servable(name, version)
+        except StatusError:
+            _checked(body)
+            raise
+
+        def answer(limits: RunLimits) -> bytes:
+            return _predict(servable, body, limits)
+
+        return await self._dispatcher.run(servable, len(body), self._timeout_ms, answer)
+
+    def _refuse_label(self, match: re.Match[str]) -> None:
+        if match["label"]:
+            raise invalid_argument(f"Unrecognized servable version label: {unquote(match['label'])}")
+
+
+def _model(match: re.Match[str]) -> str:
+    if not match["name"]:
+        raise invalid_argument("Missing model name in request.")
+    return unquote(match["name"])
+
+
+def _version(match: re.Match[str]) -> int | None:
+    if match["version"] is None:
+        return None
+    digits = match["version"].lstrip("0") or "0"
+    if len(digits) > 19 or int(digits) >= 1 << 63:
+        raise invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
+    return int(digits)
+
+
+def _checked(body: bytes) -> dict[str, Any]:
+    """The request's JSON object with a `signature_name` that is a string."""
+    request = json_document.parse(body)
+    if not isinstance(request, dict):
+        raise invalid_argument(f"JSON Value: {json_document.shown(request)} Is not object")
+    if not isinstance(request.get("signature_name", ""), str):
+        raise invalid_argument(
+            f"JSON Value: {json_document.shown(request)} not formatted correctly. 'signature_name' key must be a "
+            "string value."
+        )
+    return request
+
+
+def _predict(servable: Servable, body: bytes, limits: RunLimits) -> bytes:
+    default = servable.signatures.get(DEFAULT_SIGNATURE)
+    signature_name = DEFAULT_SIGNATURE
+    found = json_numbers.tensors(body, default.inputs) if default else None
+    if found is None:
+        request = _checked(body)
+        signature_name = request.get("signature_name") or DEFAULT_SIGNATURE
+        found = json_tensor.tensors(request, _signature(servable, signature_name).inputs)
+    inputs, by_rows = found
+    results = predict(servable, inputs, signature_name=signature_name, limits=limits)
+    return json_answer.predictions(results) if by_rows else json_answer.outputs(results)
+
+
+def _signature(servable: Servable, name: str) -> "SignatureDef":
+    if name not in servable.signatures:
+        raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+    return servable.signatures[name]
+
+
+async def listen(api: RestApi, address: str, port: int) -> tuple[web.ServerRunner, int]:
+    """Start to serve on `address`:`port` (0: a free one); returns the runner to clean up and the port.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def request_with_large_body(*parts: Any) -> web.BaseRequest:
+        message, payload, protocol, writer, task = parts
+        return web.BaseRequest(
+            *(message, payload, protocol, writer, task, protocol._loop), client_max_size=LARGEST_BODY
+        )
+
+    server = web.Server(api.answer, request_factory=request_with_large_body, access_log=None)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, address, port).start()
+    return runner, runner.addresses[0][1]

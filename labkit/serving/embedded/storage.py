@@ -1,0 +1,69 @@
+"""What stands in a model's folder: its versions, and whether they are complete."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+@dataclass(frozen=True)
+class VersionFolder:
+    """A version on disk.
+
+    Attributes:
+        version: its number; leading zeros of the folder's name do not count.
+        path: the folder.
+    """
+
+    version: int
+    path: Path
+
+    @property
+    def complete(self) -> bool:
+        """Whether a SavedModel stands there; a folder that is being copied in has none yet."""
+        return any((self.path / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt"))
+
+    def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
+        """Names, sizes and times of its files: a version that failed to load is tried again once this changes."""
+        files = sorted(path for path in self.path.rglob("*") if path.is_file())
+        return tuple((str(path.relative_to(self.path)), *_size_and_time(path)) for path in files)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # gone since it was listed
+        return (-1, -1)
+    return (found.st_size, found.st_mtime_ns)
+
+
+def version_number(name: str) -> int | None:
+    """The version that a child of a model's folder stands for, None when its name is not a whole number.
+
+    As in TensorFlow Serving the whole name must parse as int64: ``1``, ``0002`` and ``1700000000`` do, ``v1``,
+    ``1.tmp`` and ``.ipynb_checkpoints`` do not and are ignored (sources/storage_path).
+    """
+    digits = name[1:] if name[:1] in "+-" else name
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 64):
+        return None
+    number = int(name)
+    return number if number in _INT64 else None
+
+
+def version_folders(base_path: Path) -> list[VersionFolder]:
+    """The versions in `base_path`, lowest first. Of two names for one number (``2``, ``0002``) the last one counts.
+
+    Raises:
+        OSError: `base_path` cannot be listed.
+    """
+    found: dict[int, VersionFolder] = {}
+    for child in sorted(base_path.iterdir(), key=lambda path: path.name):
+        number = version_number(child.name)
+        if number is None:
+            continue
+        if number in found:
+            logger.warning("Version %s stands twice: using %s, not %s", number, child, found[number].path)
+        found[number] = VersionFolder(number, child)
+    return [found[number] for number in sorted(found)]

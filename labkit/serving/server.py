@@ -1,0 +1,172 @@
+"""A running model server in one call, whichever program it is."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Self
+
+from labkit import processes
+from labkit.errors import ModelFolderError, ProcessError, ServerStartError
+from labkit.serving import backends
+from labkit.serving.client import GrpcClient, Inputs, RestClient, VersionStatus
+from labkit.serving.embedded.config import ModelConfig, explain_missing
+from labkit.serving.embedded.storage import version_folders
+
+_running: dict[tuple[str, str], "ModelServer"] = {}
+_STOP_SECONDS = 35.0  # a little longer than the server's own drain
+
+
+class ModelServer:
+    """A model server that runs until `stop`, the end of its `with` block, or the end of this Python process.
+
+    Attributes:
+        name: the model's name.
+        backend: which program it is.
+        rest_url: where REST clients find it, as in ``http://127.0.0.1:41234``.
+        grpc_address: where gRPC clients find it, as in ``127.0.0.1:41235``.
+        rest: a client for its REST API.
+        grpc: a client for its gRPC API.
+    """
+
+    def __init__(
+        self, name: str, backend: str, process: processes.ManagedProcess, rest_port: int, grpc_port: int
+    ) -> None:
+        """Use `serve`."""
+        self.name = name
+        self.backend = backend
+        self._process = process
+        self.rest_url = f"http://127.0.0.1:{rest_port}"
+        self.grpc_address = f"127.0.0.1:{grpc_port}"
+        self.rest = RestClient(self.rest_url, name)
+        self.grpc = GrpcClient(self.grpc_address, name)
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process.running
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def predict(
+        self, inputs: Inputs, *, via: str = "grpc", signature_name: str | None = None, version: int | None = None
+    ) -> Any:
+        """Ask the model over gRPC or REST; see `GrpcClient.predict` and `RestClient.predict`.
+
+        Raises:
+            RequestError: the server refused, or has ended.
+            ValueError: `via` is neither ``grpc`` nor ``rest``.
+        """
+        clients = {"grpc": self.grpc, "rest": self.rest}
+        if via not in clients:
+            raise ValueError(f"via is 'grpc' or 'rest', got {via!r}")
+        return clients[via].predict(inputs, signature_name=signature_name, version=version)
+
+    def status(self) -> list[VersionStatus]:
+        """The state of every version the server has seen, newest first."""
+        return self.rest.status()
+
+    def logs(self) -> str:
+        """What the server has written so far."""
+        return self._process.log()
+
+    def memory(self) -> int:
+        """Resident memory of the server in bytes, 0 once it has ended. For a container: of the docker command only."""
+        return self._process.memory()
+
+    def stop(self) -> None:
+        """End the server; requests in flight are answered first. Calling it again does nothing."""
+        self.rest.close()
+        self.grpc.close()
+        self._process.stop(_STOP_SECONDS)
+        if _running.get((self.name, self.backend)) is self:
+            del _running[self.name, self.backend]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"<ModelServer {self.name!r} ({self.backend}), {state}>"
+
+
+def serve(
+    model_dir: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    backend: str = "embedded",
+    port: int | str = "auto",
+    rest_api_port: int | str = "auto",
+    timeout: float = 60.0,
+    **flags: object,
+) -> ModelServer:
+    """Start a model server for the versions in `model_dir` and return it when it answers.
+
+    Serving a model of the same name with the same backend again, as re-running a cell does, stops the earlier server
+    first.
+
+    Args:
+        model_dir: the folder that holds the version folders, ``penguins`` with ``penguins/1/saved_model.pb`` in it.
+        name: what clients call the model, by default the folder's name.
+        backend: ``embedded`` (labkit's own), ``binary`` (an installed `tensorflow_model_server`) or ``docker`` (the
+            `tensorflow/serving` container).
+        port: gRPC port; ``auto`` takes a free one.
+        rest_api_port: REST port; ``auto`` takes a free one.
+        timeout: seconds to wait until it answers.
+        flags: further flags of `tensorflow_model_server`, as in ``file_system_poll_wait_seconds=1``.
+
+    Raises:
+        ModelFolderError: there is nothing to serve in `model_dir`; the message names what is there and what should be.
+        ServerStartError: the server ended or was not ready in time; `.log` holds what it said.
+        EnvironmentProblem: this machine does not have that backend.
+        ValueError: there is no such backend.
+    """
+    if backend not in backends.BACKENDS:
+        raise ValueError(f"backend is one of {', '.join(backends.BACKENDS)}; got {backend!r}")
+    base_path = Path(model_dir).resolve()
+    name = name or base_path.name
+    _check_folder(ModelConfig(name, base_path))
+    if earlier := _running.get((name, backend)):
+        earlier.stop()
+    launch = backends.BACKENDS[backend](name, base_path, port, rest_api_port, flags)
+    try:
+        process = processes.start(
+            launch.command,
+            name=f"{backend} {name}",
+            ready=backends.READY,
+            timeout=timeout,
+            afterwards=launch.afterwards,
+        )
+    except ProcessError as error:
+        raise ServerStartError(_start_message(name, backend, error), error.log) from None
+    server = ModelServer(
+        name,
+        backend,
+        process,
+        launch.rest_port or _logged_port(process, backends.READY),
+        launch.grpc_port or _logged_port(process, backends.GRPC_PORT),
+    )
+    _running[name, backend] = server
+    return server
+
+
+def _check_folder(config: ModelConfig) -> None:
+    if not config.base_path.is_dir() or not any(folder.complete for folder in version_folders(config.base_path)):
+        raise ModelFolderError(explain_missing(config).message)
+
+
+def _logged_port(process: processes.ManagedProcess, pattern: str) -> int:
+    match = re.search(pattern, process.log())
+    assert match is not None
+    return int(match[1])
+
+
+def _start_message(name: str, backend: str, error: ProcessError) -> str:
+    refusals = [line for line in error.log.splitlines() if line.startswith("Failed to start server. Error: ")]
+    said = refusals[-1].removeprefix("Failed to start server. Error: ") if refusals else str(error)
+    return f"The {backend} server for model {name!r} did not start: {said}"
