@@ -69,7 +69,9 @@ def export(
 def _write(model: Any, target: Path, signatures: Mapping[str, Callable[..., Any]]) -> None:
     import keras
 
-    inputs = keras.tree.map_structure(lambda t: keras.InputSpec(shape=t.shape, dtype=t.dtype, name=t.name), model.input)
+    # A Sequential model that was never called has `inputs` only; elsewhere `input` keeps their names and nesting.
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    inputs = keras.tree.map_structure(lambda t: keras.InputSpec(shape=t.shape, dtype=t.dtype, name=t.name), inputs)
     archive = keras.export.ExportArchive()
     archive.track_and_add_endpoint("serve", model, [inputs])
     for name, function in signatures.items():

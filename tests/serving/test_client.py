@@ -1,0 +1,110 @@
+"""RestClient and GrpcClient: arrays in, arrays out, and one kind of error."""
+
+import socket
+
+import numpy as np
+import pytest
+
+from labkit import GrpcClient, RestClient
+from labkit.errors import RequestError
+
+
+@pytest.fixture
+def rest(many):
+    with RestClient(f"http://127.0.0.1:{many.rest_port}", "many") as client:
+        yield client
+
+
+@pytest.fixture
+def grpc(many):
+    with GrpcClient(f"127.0.0.1:{many.grpc_port}", "many") as client:
+        yield client
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def client(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_one_input_and_one_output_are_plain_arrays(client):
+    x = np.array([[1.0], [5.0]], np.float32)
+    np.testing.assert_array_equal(client.predict(x), [[2.5], [4.5]])
+
+
+def test_lists_take_the_type_the_signature_declares(client):
+    np.testing.assert_array_equal(client.predict([[1], [5]]), [[2.5], [4.5]])
+    np.testing.assert_array_equal(client.predict([1, 2], signature_name="echo_int64"), [1, 2])
+    np.testing.assert_array_equal(client.predict([True, False], signature_name="echo_bool"), [True, False])
+
+
+def test_several_inputs_and_outputs_are_dicts(client):
+    answer = client.predict({"a": [1.0, 2.0], "b": [3.0, 4.0]}, signature_name="sum_and_product")
+    np.testing.assert_array_equal(answer["sum"], [4.0, 6.0])
+    np.testing.assert_array_equal(answer["product"], [3.0, 8.0])
+
+
+def test_columnar_form_of_the_same(rest):
+    inputs = {"a": np.float32([1, 2]), "b": np.float32([3, 4])}
+    by_rows = rest.predict(inputs, signature_name="sum_and_product")
+    by_columns = rest.predict(inputs, form="columnar", signature_name="sum_and_product")
+    for name in ("sum", "product"):
+        np.testing.assert_array_equal(by_rows[name], by_columns[name])
+
+
+def test_text_and_bytes_travel(client):
+    answer = client.predict(["naïve", "plain"], signature_name="echo_string")
+    assert [v.decode() if isinstance(v, bytes) else v for v in answer.tolist()] == ["naïve", "plain"]
+    answer = client.predict([b"\x89PNG\xff", b""], signature_name="text")
+    assert answer["text_bytes"].tolist() == [b"\x89PNG\xff", b""]
+
+
+def test_a_version_can_be_named(client):
+    x = np.array([[1.0]], np.float32)
+    np.testing.assert_array_equal(client.predict(x, version=1), [[2.5]])
+    with pytest.raises(RequestError, match=r"Servable not found for request: Specific\(many, 9\)") as error:
+        client.predict(x, version=9)
+    assert error.value.code == "NOT_FOUND"
+
+
+def test_status_and_metadata(client):
+    (status,) = client.status()
+    assert (status.version, status.state, status.error_code) == (1, "AVAILABLE", "OK")
+    metadata = client.metadata()
+    signatures = metadata if isinstance(client, GrpcClient) else metadata["metadata"]["signature_def"]["signature_def"]
+    assert {"serving_default", "sum_and_product"} <= set(signatures)
+
+
+def test_an_error_of_the_server_has_its_code_and_words(rest, grpc):
+    with pytest.raises(RequestError) as error:
+        rest.predict(["one"])
+    assert (error.value.code, error.value.http_status) == ("INVALID_ARGUMENT", 400)
+    assert 'JSON Value: "one" Type: String is not of expected type: float' in error.value.message
+    with pytest.raises(RequestError) as error:
+        grpc.predict({"x": np.array([1], np.int64)})
+    assert (error.value.code, error.value.http_status) == ("INVALID_ARGUMENT", None)
+    assert error.value.message.startswith("Expects arg[0] to be float but int64 is provided")
+
+
+def test_nobody_listening_is_unavailable():
+    with socket.socket() as held:  # bound and not listening: connections are refused
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        for client in (RestClient(f"http://127.0.0.1:{port}", "m"), GrpcClient(f"127.0.0.1:{port}", "m")):
+            with pytest.raises(RequestError) as error:
+                client.status()
+            assert error.value.code == "UNAVAILABLE"
+            client.close()
+
+
+def test_messages_beyond_four_mebibytes_pass(client):
+    x = np.linspace(0, 1, 2_000_000, dtype=np.float32).reshape(-1, 1)
+    np.testing.assert_allclose(client.predict(x), x / 2 + 2)
+
+
+def test_what_cannot_be_asked_is_said_before_it_is_sent(rest, grpc):
+    with pytest.raises(ValueError, match="'row' or 'columnar', got 'diagonal'"):
+        rest.predict([1.0], form="diagonal")
+    with pytest.raises(ValueError, match=r"same number of rows, got \{'a': 1, 'b': 2\}"):
+        rest.predict({"a": [1.0], "b": [1.0, 2.0]}, signature_name="sum_and_product")
+    with pytest.raises(ValueError, match=r"has the inputs \['a', 'b'\]: pass a dict"):
+        grpc.predict([1.0], signature_name="sum_and_product")

@@ -1,0 +1,150 @@
+"""labkit.serve: one call from a model folder to a running server, and never a server too many."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+import labkit
+from labkit.errors import EnvironmentProblem, ModelFolderError, RequestError, ServerStartError
+
+INPUT = np.array([[1.0], [5.0]], np.float32)
+ANSWER = np.array([[2.5], [4.5]], np.float32)
+
+
+@pytest.fixture
+def half_plus_two(saved_models):
+    return saved_models.half_plus[2]
+
+
+def test_a_server_answers_over_both_protocols(half_plus_two):
+    with labkit.serve(half_plus_two) as server:
+        assert server.name == half_plus_two.name
+        assert server.running
+        np.testing.assert_array_equal(server.predict(INPUT), ANSWER)
+        np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
+        np.testing.assert_array_equal(server.rest.predict(INPUT, form="columnar"), ANSWER)
+        np.testing.assert_array_equal(server.grpc.predict({"x": INPUT}), ANSWER)
+        assert [(status.version, status.state) for status in server.status()] == [(1, "AVAILABLE")]
+        assert server.memory() > 50_000_000
+        assert "Successfully loaded servable version" in server.logs()
+    assert not server.running
+    assert server.memory() == 0
+    assert "Stopped" in server.logs()
+    with pytest.raises(RequestError, match="UNAVAILABLE"):
+        server.predict(INPUT, via="rest")
+
+
+def test_it_listens_on_loopback_only(half_plus_two):
+    with labkit.serve(half_plus_two) as server:
+        listening = [c for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
+        assert len(listening) == 2
+        assert {connection.laddr.ip.removeprefix("::ffff:") for connection in listening} == {"127.0.0.1"}
+
+
+def test_serving_the_same_model_again_replaces_the_server(half_plus_two):
+    first = labkit.serve(half_plus_two)
+    with labkit.serve(half_plus_two) as second, labkit.serve(half_plus_two, name="another") as other:
+        assert not first.running
+        assert second.running
+        assert other.running
+    first.stop()
+
+
+def test_the_flags_of_tensorflow_model_server_are_passed_on(half_plus_two):
+    with labkit.serve(half_plus_two, enable_serialization_as_tensor_content=True) as server:
+        np.testing.assert_array_equal(server.grpc.predict({"x": INPUT}), ANSWER)
+    with pytest.raises(ServerStartError, match="unknown argument: --no_such_flag=1") as error:
+        labkit.serve(half_plus_two, no_such_flag=1)
+    assert "--model_base_path" in error.value.log, "the usage is in the log"
+
+
+def test_a_missing_folder_says_what_is_there_instead(tmp_path):
+    (tmp_path / "penguin").mkdir()
+    with pytest.raises(ModelFolderError, match=r"Could not find base path .*penguins\. .* holds: penguin/\. Expected"):
+        labkit.serve(tmp_path / "penguins")
+
+
+def test_a_folder_of_a_single_version_says_to_pass_its_parent(half_plus_two):
+    with pytest.raises(ModelFolderError, match=rf"itself a SavedModel.*Pass its parent, {half_plus_two}"):
+        labkit.serve(half_plus_two / "1")
+
+
+def test_a_saved_model_without_a_version_folder_says_to_move_it(half_plus_two, tmp_path):
+    shutil.copytree(half_plus_two / "1", tmp_path / "flat")
+    with pytest.raises(ModelFolderError, match="itself a SavedModel.*Move it into a folder 1"):
+        labkit.serve(tmp_path / "flat")
+
+
+def test_a_model_one_folder_too_deep_is_found(half_plus_two, tmp_path):
+    shutil.copytree(half_plus_two, tmp_path / "models" / "deep")
+    with pytest.raises(ModelFolderError, match=r"holds: deep/\. There is .*deep/1/saved_model\.pb: one folder too deep"):
+        labkit.serve(tmp_path / "models")
+
+
+def test_a_version_without_a_saved_model_lists_what_it_holds(tmp_path):
+    (tmp_path / "m" / "1" / "variables").mkdir(parents=True)
+    with pytest.raises(ModelFolderError, match=r"1 holds no saved_model\.pb\. It holds: variables/\."):
+        labkit.serve(tmp_path / "m")
+
+
+def test_a_model_that_does_not_load_ends_the_start(tmp_path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1" / "saved_model.pb").write_bytes(b"this is no protobuf message")
+    with pytest.raises(ServerStartError, match=r"1 servable\(s\) did not become available: \{\{name: m version: 1\}"):
+        labkit.serve(tmp_path / "m")
+
+
+def test_an_unknown_backend_or_protocol_is_refused(half_plus_two):
+    with pytest.raises(ValueError, match="one of embedded, binary, docker; got 'bentoml'"):
+        labkit.serve(half_plus_two, backend="bentoml")
+    with labkit.serve(half_plus_two) as server, pytest.raises(ValueError, match="'grpc' or 'rest', got 'soap'"):
+        server.predict(INPUT, via="soap")
+
+
+@pytest.mark.parametrize(("backend", "program"), [("binary", "tensorflow_model_server"), ("docker", "docker")])
+def test_a_backend_that_is_not_installed_says_how_to_get_it(half_plus_two, monkeypatch, backend, program):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EnvironmentProblem, match=f"{program} is not on the PATH: install"):
+        labkit.serve(half_plus_two, backend=backend)
+
+
+def test_the_binary_backend_starts_the_program_on_the_path(half_plus_two, tmp_path, monkeypatch):
+    """The program found is the embedded server behind a `tensorflow_model_server` command: same flags, same log."""
+    command = tmp_path / "tensorflow_model_server"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m labkit serve "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with labkit.serve(half_plus_two, backend="binary") as server:
+        assert server.backend == "binary"
+        np.testing.assert_array_equal(server.predict(INPUT), ANSWER)
+        np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
+
+
+def test_no_server_survives_a_killed_kernel(half_plus_two):
+    kernel = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "import sys, time, labkit\n"
+            "server = labkit.serve(sys.argv[1])\n"
+            "print(server.pid, flush=True)\n"
+            "time.sleep(600)",
+            str(half_plus_two),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    server = psutil.Process(int(kernel.stdout.readline()))
+    assert server.is_running()
+    kernel.kill()
+    kernel.wait()
+    kernel.stdout.close()
+    deadline = time.monotonic() + 2.0
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the server outlived its kernel by 2 s"
+        time.sleep(0.02)

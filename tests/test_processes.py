@@ -1,0 +1,163 @@
+"""labkit.processes: readiness, logs, stopping, and nothing that outlives its parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from labkit import processes
+from labkit.errors import ProcessError
+
+SLEEPER = [sys.executable, "-u", "-c", "import time; print('ready'); time.sleep(600)"]
+STUBBORN = [
+    *(sys.executable, "-u", "-c"),
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(600)",
+]
+FAMILY = [
+    *(sys.executable, "-u", "-c"),
+    "import subprocess, sys, time;"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+    "print('ready', child.pid, flush=True); time.sleep(600)",
+]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def gone_within(pids: list[int], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(map(runs, pids)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_process_is_ready_when_its_log_says_so_and_gone_when_stopped():
+    process = processes.start(SLEEPER, name="sleeper", ready="ready")
+    assert process.running
+    assert process.log() == "ready\n"
+    assert process.memory() > 1_000_000
+    process.stop()
+    assert not process.running
+    assert process.exit_code == -signal.SIGTERM
+    assert process.memory() == 0
+    assert process.log() == "ready\n", "the log can be read after the end"
+    process.stop()
+
+
+def test_it_is_a_context_manager():
+    with processes.start(SLEEPER, name="sleeper", ready="ready") as process:
+        assert process.running
+    assert not process.running
+
+
+def test_what_ignores_a_polite_end_is_ended_by_force():
+    process = processes.start(STUBBORN, name="stubborn", ready="ready")
+    process.stop(grace=0.2)
+    assert process.exit_code == -signal.SIGKILL
+
+
+def test_its_children_end_with_it():
+    process = processes.start(FAMILY, name="family", ready="ready")
+    child = int(process.log().split()[1])
+    assert runs(child)
+    process.stop()
+    assert gone_within([child], 2.0)
+
+
+def test_one_that_ends_before_it_is_ready_shows_its_log():
+    command = [sys.executable, "-c", "import sys; print('no such thing'); sys.exit(3)"]
+    with pytest.raises(ProcessError, match=r"broken ended with exit status 3\.\nno such thing") as error:
+        processes.start(command, name="broken", ready="ready")
+    assert error.value.log == "no such thing\n"
+
+
+def test_one_that_never_gets_ready_is_stopped():
+    with pytest.raises(ProcessError, match="not ready after 0.3 s") as error:
+        processes.start([*SLEEPER[:-1], "import os, time; print(os.getpid()); time.sleep(600)"], **slow())
+    assert not runs(int(error.value.log))
+
+
+def slow() -> dict:
+    return {"name": "slow", "ready": "never said", "timeout": 0.3}
+
+
+def test_a_program_that_does_not_exist_is_named():
+    with pytest.raises(ProcessError, match="no-such-program"):
+        processes.start(["no-such-program"], name="nothing")
+
+
+@pytest.mark.parametrize("kind", [SLEEPER, FAMILY, STUBBORN], ids=["sleeper", "family", "stubborn"])
+def test_nothing_survives_a_parent_that_is_killed(kind, tmp_path):
+    """The parent gets SIGKILL, as a Jupyter kernel does that is out of memory or is restarted by force."""
+    flag = tmp_path / "cleaned"
+    afterwards = [sys.executable, "-c", f"open({str(flag)!r}, 'w').close()"]
+    parent = subprocess.Popen(
+        [
+            *(sys.executable, "-u", "-c"),
+            "import json, sys, time\n"
+            "from labkit import processes\n"
+            f"process = processes.start({kind!r}, name='child', ready='ready', afterwards={afterwards!r})\n"
+            "print(json.dumps([process.pid, process.log(), str(process.log_path)]), flush=True)\n"
+            "time.sleep(600)",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pid, log, log_path = json.loads(parent.stdout.readline())
+    pids = [pid, *map(int, log.split()[1:])]
+    assert all(map(runs, pids))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert gone_within(pids, 2.0)
+    deadline = time.monotonic() + 5
+    while not (flag.exists() and not os.path.exists(log_path)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert flag.exists(), "the command for afterwards was run"
+    assert not os.path.exists(os.path.dirname(log_path)), "the folder of logs is removed"
+
+
+def test_a_forked_child_does_not_keep_the_processes_alive():
+    """multiprocessing's fork copies open pipes: the guard must notice the parent's end all the same."""
+    parent = subprocess.Popen(
+        [
+            *(sys.executable, "-u", "-c"),
+            "import os, time\n"
+            "from labkit import processes\n"
+            f"process = processes.start({SLEEPER!r}, name='child', ready='ready')\n"
+            "fork = os.fork()\n"
+            "if not fork:\n"
+            "    time.sleep(600)\n"
+            "print(process.pid, fork, flush=True)\n"
+            "time.sleep(600)",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child, fork = map(int, parent.stdout.readline().split())
+    try:
+        parent.kill()
+        parent.wait()
+        assert gone_within([child], 2.0)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+        parent.stdout.close()
+
+
+def test_a_reused_process_number_is_left_alone():
+    from labkit.process_guard import same_process
+
+    mine = psutil.Process()
+    assert same_process(mine.pid, mine.create_time())
+    assert not same_process(mine.pid, mine.create_time() - 3600)
