@@ -17,4 +17,6 @@ __all__ = ["GrpcClient", "ModelServer", "RestClient", "VersionStatus", "serve"]
 def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module(f"labkit.serving.{_HOMES.get(name, 'server')}"), name)
-    raise AttributeError(f"module 'labkit.serving' has no attribute {name!r}; its public names are {', '.join(__all__)}")
+    raise AttributeError(
+        f"module 'labkit.serving' has no attribute {name!r}; its public names are {', '.join(__all__)}"
+    )

@@ -146,7 +146,7 @@ def to_tensor(array: np.ndarray) -> int:
     shape = (ctypes.c_int64 * array.ndim)(*array.shape)
     if data_type.number == dtypes.STRING:
         return _string_tensor(array, shape)
-    array = np.ascontiguousarray(array)
+    array = array if array.flags.c_contiguous else array.copy()
     tensor = library().TF_AllocateTensor(data_type.number, shape, array.ndim, array.nbytes)
     if array.nbytes:
         ctypes.memmove(library().TF_TensorData(tensor), array.ctypes.data, array.nbytes)
@@ -158,14 +158,13 @@ def to_array(tensor: int) -> np.ndarray:
     api = library()
     data_type = dtypes.data_type(api.TF_TensorType(tensor))
     shape = [api.TF_Dim(tensor, axis) for axis in range(api.TF_NumDims(tensor))]
-    array = np.empty(shape, data_type.numpy)
     data = api.TF_TensorData(tensor)
-    if data_type.number == dtypes.STRING:
-        flat = array.reshape(-1)
-        for index in range(flat.size):
-            flat[index] = _bytes_at(data + index * _SIZE_OF_TSTRING)
-    elif array.nbytes:
-        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+    if data_type.number != dtypes.STRING:
+        return np.frombuffer(ctypes.string_at(data, api.TF_TensorByteSize(tensor)), data_type.numpy).reshape(shape)
+    array = np.empty(shape, data_type.numpy)
+    flat = array.reshape(-1)
+    for index in range(flat.size):
+        flat[index] = _bytes_at(data + index * _SIZE_OF_TSTRING)
     return array
 
 

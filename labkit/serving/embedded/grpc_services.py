@@ -84,7 +84,7 @@ class GrpcApi(grpc.GenericRpcHandler):
         response = GetModelMetadataResponse()
         response.model_spec.name = servable.name
         response.model_spec.version.value = servable.version
-        response.metadata["signature_def"].Pack(SignatureDefMap(signature_def=servable.signatures))
+        response.metadata["signature_def"].Pack(SignatureDefMap(signature_def=servable.definitions))
         return response.SerializeToString()
 
     async def _status(self, message: bytes, context: Context) -> bytes:

@@ -28,13 +28,13 @@ def predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
         return b'{\n    "predictions": []\n}'
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
-        text = _one_line(iter(_texts(name, array)), array.shape, 1)
-        return _encoded(f'{{\n{_INDENT}"predictions": {text}\n}}')
+        text = _one_line(iter(_texts(name, array)), array.shape)
+        return _encoded(f'{{\n{_INDENT}"predictions": {text[:-1]}\n{_INDENT}]\n}}')
     columns = {name: iter(_texts(name, array)) for name, array in outputs.items()}
     objects = []
     for _ in range(rows):
         members = [
-            f"{_INDENT * 3}{_quoted(name)}: {_one_line(texts, outputs[name].shape[1:], 3)}"
+            f"{_INDENT * 3}{_quoted(name)}: {_one_line(texts, outputs[name].shape[1:])}"
             for name, texts in columns.items()
         ]
         objects.append(f"{_INDENT * 2}{{\n" + ",\n".join(members) + f"\n{_INDENT * 2}}}")
@@ -79,12 +79,11 @@ def _common_rows(outputs: Mapping[str, np.ndarray]) -> int:
     return rows or 0
 
 
-def _one_line(texts: Iterator[str], shape: tuple[int, ...], level: int) -> str:
-    """A nested list with its values side by side and each closing bracket on a line of its own."""
+def _one_line(texts: Iterator[str], shape: tuple[int, ...]) -> str:
+    """A nested list on one line."""
     if not shape:
         return next(texts)
-    inside = ", ".join([_one_line(texts, shape[1:], level + 1) for _ in range(shape[0])])
-    return f"[{inside}\n{_INDENT * level}]"
+    return "[" + ", ".join([_one_line(texts, shape[1:]) for _ in range(shape[0])]) + "]"
 
 
 def _many_lines(texts: Iterator[str], shape: tuple[int, ...], level: int) -> str:

@@ -7,11 +7,13 @@ errors have RapidJSON's words and byte offsets.
 
 import json
 import re
+from collections.abc import Iterator
 from json.decoder import WHITESPACE
 from typing import Any
 
 from labkit.serving.embedded.status import StatusError, invalid_argument
 
+_LONGEST_SHOWN = 256
 DEEPEST = 400  # deeper than any tensor (254 dimensions) and what may stand around it
 
 _PYTHON_TO_RAPIDJSON = {
@@ -24,7 +26,8 @@ _PYTHON_TO_RAPIDJSON = {
     "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
     "Invalid control character at": "Invalid encoding in string.",
 }
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|-?\bInf\b', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|-?\bInf\b|-NaN\b', re.DOTALL)
+_NUMBERS_OF_RAPIDJSON = {"Inf": "Infinity", "-Inf": "-Infinity", "-NaN": "NaN"}
 
 
 def _integer(digits: str) -> int | float:
@@ -58,20 +61,20 @@ def parse(body: bytes) -> Any:
     except RecursionError:
         return _decode(_cut_off(text))
     except json.JSONDecodeError as error:
-        if "Inf" not in text:
+        if "Inf" not in text and "-NaN" not in text:
             raise _parse_error(text, error.msg, error.pos) from None
-        return _decode_with_inf(text)
+        return _decode_with_numbers(text)
 
 
-def _decode_with_inf(text: str) -> Any:
-    added = len("Infinity") - len("Inf")
+def _decode_with_numbers(text: str) -> Any:
+    """Decode `text` with the words for numbers that only RapidJSON knows."""
     try:
-        return _decode(_TOKEN.sub(lambda token: token[0] + "inity" if token[0].endswith("Inf") else token[0], text))
+        return _decode(_TOKEN.sub(lambda token: _NUMBERS_OF_RAPIDJSON.get(token[0], token[0]), text))
     except json.JSONDecodeError as error:
-        position = error.pos
+        position = error.pos  # in the rewritten text: back to where that is in the request
         for token in _TOKEN.finditer(text):
-            if token[0].endswith("Inf") and token.end() < position:
-                position -= added
+            if token[0] in _NUMBERS_OF_RAPIDJSON and token.end() < position:
+                position -= len(_NUMBERS_OF_RAPIDJSON[token[0]]) - len(token[0])
         raise _parse_error(text, error.msg, position) from None
 
 
@@ -88,9 +91,31 @@ def to_bytes(string: str) -> bytes:
 
 
 def shown(value: Any) -> str:
-    """`value` as error messages show it: pretty-printed and cut."""
-    text = json.dumps(value, indent=4, ensure_ascii=False)
-    return text if len(text) <= 256 else text[:256] + "..."
+    """`value` as error messages show it: objects a member per line, lists on one line, cut at 256 characters."""
+    text = _pretty(value, "\n")
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+
+
+def _pretty(value: Any, line: str) -> str:
+    if isinstance(value, dict) and value:
+        inner = line + "    "
+        members = (
+            f"{inner}{json.dumps(key, ensure_ascii=False)}: {_pretty(item, inner)}" for key, item in value.items()
+        )
+        return "{" + _joined(members, ",") + line + "}"
+    if isinstance(value, list):
+        return "[" + _joined((_pretty(item, line) for item in value), ", ") + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _joined(parts: Iterator[str], separator: str) -> str:
+    """The parts joined, but no more of them than are ever shown."""
+    text = ""
+    for index, part in enumerate(parts):
+        text += separator * bool(index) + part
+        if len(text) > _LONGEST_SHOWN:
+            break
+    return text
 
 
 def type_name(value: Any) -> str:

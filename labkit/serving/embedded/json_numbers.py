@@ -4,30 +4,31 @@ It answers only when the request certainly is right, and otherwise leaves it to 
 with digits and white space taken away, the text of a regular nested list is fully known from its shape.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import simdjson
 
 from labkit.serving.embedded import dtypes
 
-if TYPE_CHECKING:
-    from labkit.serving.embedded.json_tensor import Inputs
-
 _DIGITS = b"0123456789+-.eE \t\r\n"
 _BUFFER_TYPES = {"float": "d", "double": "d", "int64": "i"}
 
 
-def tensors(body: bytes, inputs: "Inputs") -> tuple[dict[str, np.ndarray], bool] | None:
+def tensors(body: bytes, input_types: Mapping[str, int]) -> tuple[dict[str, np.ndarray], bool] | None:
     """The one input of a request ``{"instances": numbers}`` or ``{"inputs": numbers}`` and whether it has row form.
 
     None if the request is anything else, which does not mean that it is wrong.
+
+    Args:
+        body: the request's body.
+        input_types: the number of the data type of each of the signature's inputs.
     """
-    if len(inputs) != 1:
+    if len(input_types) != 1:
         return None
-    ((name, info),) = inputs.items()
-    data_type = dtypes.data_type(info.dtype)
+    ((name, number),) = input_types.items()
+    data_type = dtypes.data_type(number)
     start, end = body.find(b"["), body.rfind(b"]") + 1
     if data_type.name not in _BUFFER_TYPES or start < 0 or b"[" in body[end:]:
         return None

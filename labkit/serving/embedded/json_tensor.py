@@ -9,7 +9,7 @@ import binascii
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,8 @@ from labkit.serving.embedded import dtypes
 from labkit.serving.embedded.json_document import shown, to_bytes, type_name
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 
-if TYPE_CHECKING:
-    from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
-
-Inputs = Mapping[str, "TensorInfo"]
+InputTypes = Mapping[str, int]
+"""The number of the data type of each of a signature's inputs, by name."""
 
 _INT64, _UINT64 = range(-(1 << 63), 1 << 63), range(1 << 64)
 _INTEGERS = {
@@ -32,12 +30,12 @@ _INTEGERS = {
 _MOST_DIMENSIONS = 254
 
 
-def tensors(request: dict[str, Any], inputs: Inputs) -> tuple[dict[str, np.ndarray], bool]:
+def tensors(request: dict[str, Any], inputs: InputTypes) -> tuple[dict[str, np.ndarray], bool]:
     """The input tensors of a parsed predict request, and whether it was in row form.
 
     Args:
         request: the request's JSON object.
-        inputs: the signature's inputs by name.
+        inputs: the types of the signature's inputs.
 
     Raises:
         StatusError: INVALID_ARGUMENT, or UNIMPLEMENTED for a type that JSON cannot carry.
@@ -48,17 +46,22 @@ def tensors(request: dict[str, Any], inputs: Inputs) -> tuple[dict[str, np.ndarr
             "to exist "
         )
     if "instances" in request:
-        return _rows(request["instances"], inputs), True
+        rows = request["instances"]
+        if not isinstance(rows, list):
+            raise invalid_argument(f"JSON Value: {shown(request)} Expecting 'instances' to be an list/array")
+        if not rows:
+            raise invalid_argument(f"JSON Value: {shown(request)} No values in 'instances' array")
+        return _rows(rows, inputs), True
     if "inputs" in request:
         return _columns(request["inputs"], inputs), False
-    raise invalid_argument(f"JSON Value: {shown(request)} Missing 'inputs' or 'instances' key")
+    raise invalid_argument("Missing 'inputs' or 'instances' key")
 
 
 def _is_base64(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"b64"}
 
 
-def _columns(value: Any, inputs: Inputs) -> dict[str, np.ndarray]:
+def _columns(value: Any, inputs: InputTypes) -> dict[str, np.ndarray]:
     if not isinstance(value, dict) or _is_base64(value):
         if len(inputs) != 1:
             raise invalid_argument(
@@ -68,18 +71,14 @@ def _columns(value: Any, inputs: Inputs) -> dict[str, np.ndarray]:
         (name,) = inputs
         value = {name: value}
     arrays = {}
-    for name, info in inputs.items():
+    for name, number in inputs.items():
         if name not in value:
             raise invalid_argument(f"Missing named input: {name} in 'inputs' object.")
-        arrays[name] = _tensor(value[name], _shape(value[name]), dtypes.data_type(info.dtype))
+        arrays[name] = _tensor(value[name], _shape(value[name]), dtypes.data_type(number))
     return arrays
 
 
-def _rows(rows: Any, inputs: Inputs) -> dict[str, np.ndarray]:
-    if not isinstance(rows, list):
-        raise invalid_argument(f"JSON Value: {shown(rows)} Expecting 'instances' to be an list/array")
-    if not rows:
-        raise invalid_argument(f"JSON Value: {shown(rows)} No values in 'instances' array")
+def _rows(rows: list[Any], inputs: InputTypes) -> dict[str, np.ndarray]:
     if isinstance(rows[0], dict) and not _is_base64(rows[0]):
         return _object_rows(rows, inputs)
     if len(inputs) != 1:
@@ -87,14 +86,14 @@ def _rows(rows: Any, inputs: Inputs) -> dict[str, np.ndarray]:
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    ((name, info),) = inputs.items()
+    ((name, number),) = inputs.items()
     for index, row in enumerate(rows):
         if isinstance(row, dict) and not _is_base64(row):
             raise invalid_argument(f"Expecting value/list but got object at item {index} of input list")
-    return {name: _stack(rows, dtypes.data_type(info.dtype), "")}
+    return {name: _stack(rows, dtypes.data_type(number), "")}
 
 
-def _object_rows(rows: list[Any], inputs: Inputs) -> dict[str, np.ndarray]:
+def _object_rows(rows: list[Any], inputs: InputTypes) -> dict[str, np.ndarray]:
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             raise invalid_argument(f"Expecting object but got list at item {index} of input list")
@@ -110,8 +109,8 @@ def _object_rows(rows: list[Any], inputs: Inputs) -> dict[str, np.ndarray]:
                 f"to: {','.join(sorted(inputs))}"
             )
     return {
-        name: _stack([row[name] for row in rows], dtypes.data_type(info.dtype), f" key: {name}")
-        for name, info in inputs.items()
+        name: _stack([row[name] for row in rows], dtypes.data_type(number), f" key: {name}")
+        for name, number in inputs.items()
     }
 
 

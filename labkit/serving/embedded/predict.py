@@ -4,17 +4,13 @@ The rules and messages are TensorFlow Serving's (servables/tensorflow/predict_ut
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labkit.serving.embedded.servable import Servable
+from labkit.serving.embedded.servable import Servable, Signature
 from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.tensor_proto import to_array
-
-if TYPE_CHECKING:
-    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 
 def predict(
@@ -43,14 +39,14 @@ def predict(
         raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
     feeds = _feeds(signature, inputs)
     names = _output_names(signature, output_filter)
-    fetches = [signature.outputs[name].name for name in names]
+    fetches = [signature.outputs[name] for name in names]
     return dict(zip(names, servable.session.run(feeds, fetches, limits), strict=True))
 
 
-def _feeds(signature: "SignatureDef", inputs: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+def _feeds(signature: Signature, inputs: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     expected = signature.inputs
     if inputs.keys() == expected.keys():
-        return [(expected[name].name, array) for name, array in inputs.items()]
+        return [(tensor, inputs[name]) for name, tensor in expected.items()]
     if len(inputs) > len(expected) or (len(inputs) < len(expected) and not signature.defaults):
         raise invalid_argument(
             f"input size does not match signature: {len(inputs)}!={len(expected)} len({_names(inputs)}) != "
@@ -58,21 +54,21 @@ def _feeds(signature: "SignatureDef", inputs: Mapping[str, np.ndarray]) -> list[
             f"{_names(expected.keys() - inputs.keys() - signature.defaults.keys())}."
         )
     feeds = []
-    for name in sorted(expected):
+    for name in expected:
         if name in inputs:
-            feeds.append((expected[name].name, inputs[name]))
+            feeds.append((expected[name], inputs[name]))
         elif name in signature.defaults:
-            feeds.append((expected[name].name, to_array(name, signature.defaults[name])))
+            feeds.append((expected[name], to_array(name, signature.defaults[name])))
         else:
             raise invalid_argument(
-                f"Signature input alias: {name}(feed name: {expected[name].name}) not found in request and no default "
+                f"Signature input alias: {name}(feed name: {expected[name]}) not found in request and no default "
                 f"value provided. Inputs expected to be in the request {_names(inputs)}, or default input alias set: "
                 + ",".join(sorted(signature.defaults))
             )
     return feeds
 
 
-def _output_names(signature: "SignatureDef", output_filter: Sequence[str]) -> list[str]:
+def _output_names(signature: Signature, output_filter: Sequence[str]) -> list[str]:
     for index, name in enumerate(output_filter):
         if name not in signature.outputs:
             raise invalid_argument(
@@ -81,7 +77,7 @@ def _output_names(signature: "SignatureDef", output_filter: Sequence[str]) -> li
             )
         if name in output_filter[:index]:
             raise invalid_argument(f"duplicate output tensor alias: {name}")
-    return list(output_filter) or sorted(signature.outputs)
+    return list(output_filter or signature.outputs)
 
 
 def _names(names: Mapping[str, object] | set[str]) -> str:

@@ -54,7 +54,8 @@ class PythonSession:
             )
         except self._error as error:
             raise StatusError(Code(error.error_code), error.message) from error
-        return [np.asarray(result) for result in results]
+        # A scalar comes as a Python value; bytes would become numpy's fixed-length type.
+        return [np.array(result, object) if isinstance(result, bytes) else np.asarray(result) for result in results]
 
     def close(self) -> None:
         """See `Session.close`."""

@@ -2,7 +2,8 @@
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+import zlib
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -16,15 +17,13 @@ from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.status_answers import metadata_answer, status_answer
 from labkit.serving.embedded.versions import ModelManager
 
-if TYPE_CHECKING:
-    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
-
 logger = logging.getLogger(__name__)
 
 LARGEST_BODY = (1 << 31) - 1  # as for a gRPC message
-_MODEL = r"/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_POST = re.compile(_MODEL + r":(?P<verb>predict|classify|regress)", re.IGNORECASE)
-_GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
+_NAME = r"/(?P<name>[^/:]+)"
+_WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(f"/v1/models{_NAME}{_WHICH}:(?P<verb>predict|classify|regress)", re.IGNORECASE)
+_GET = re.compile(f"/v1/models(?:{_NAME})?{_WHICH}(?P<metadata>/metadata)?", re.IGNORECASE)
 _JSON = {"Content-Type": "application/json"}
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -49,7 +48,7 @@ class RestApi:
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """One request to one response; every error becomes an answer with its status."""
         path = request.raw_path
-        if not path.startswith("/v1/"):
+        if path[:4].lower() != "/v1/":
             return web.Response(status=404, text=_NOT_FOUND_PAGE, content_type="text/html")
         if request.method == "OPTIONS":
             return self._preflight(request)
@@ -79,7 +78,7 @@ class RestApi:
 
     async def _route(self, request: web.BaseRequest, path: str) -> bytes:
         if request.method == "POST" and (match := _POST.fullmatch(path)):
-            return await self._post(match, await request.read())
+            return await self._post(match, await _body(request))
         if request.method == "GET" and (match := _GET.fullmatch(path)):
             return self._get(match)
         raise invalid_argument(f"Malformed request: {request.method} {path}")
@@ -99,8 +98,7 @@ class RestApi:
         if verb != "predict":
             raise StatusError(Code.UNIMPLEMENTED, f":{verb} is not implemented by this server yet; use :predict")
         if match["label"]:
-            request = _checked(body)  # errors in the request come before those in the model's name
-            del request
+            _checked(body)  # errors in the request come before those in the model's name
             self._refuse_label(match)
         try:
             servable = self._manager.servable(name, version)
@@ -116,6 +114,18 @@ class RestApi:
     def _refuse_label(self, match: re.Match[str]) -> None:
         if match["label"]:
             raise invalid_argument(f"Unrecognized servable version label: {unquote(match['label'])}")
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The request's body, unpacked: aiohttp does so for ``gzip``, upstream for every encoding with gzip in its name."""
+    body = await request.read()
+    encoding = request.headers.get("Content-Encoding", "").lower()
+    if encoding == "gzip" or "gzip" not in encoding:
+        return body
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(body, LARGEST_BODY)
+    except zlib.error as error:
+        raise invalid_argument(f"The body is no gzip data, as Content-Encoding promises: {error}") from None
 
 
 def _model(match: re.Match[str]) -> str:
@@ -149,20 +159,23 @@ def _checked(body: bytes) -> dict[str, Any]:
 def _predict(servable: Servable, body: bytes, limits: RunLimits) -> bytes:
     default = servable.signatures.get(DEFAULT_SIGNATURE)
     signature_name = DEFAULT_SIGNATURE
-    found = json_numbers.tensors(body, default.inputs) if default else None
+    found = json_numbers.tensors(body, default.input_types) if default else None
     if found is None:
         request = _checked(body)
         signature_name = request.get("signature_name") or DEFAULT_SIGNATURE
-        found = json_tensor.tensors(request, _signature(servable, signature_name).inputs)
+        found = json_tensor.tensors(request, _input_types(servable, signature_name))
     inputs, by_rows = found
     results = predict(servable, inputs, signature_name=signature_name, limits=limits)
     return json_answer.predictions(results) if by_rows else json_answer.outputs(results)
 
 
-def _signature(servable: Servable, name: str) -> "SignatureDef":
-    if name not in servable.signatures:
-        raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-    return servable.signatures[name]
+def _input_types(servable: Servable, signature_name: str) -> dict[str, int]:
+    if signature_name not in servable.signatures:
+        raise invalid_argument(f'Serving signature name: "{signature_name}" not found in signature def')
+    types = servable.signatures[signature_name].input_types
+    if not types:
+        raise invalid_argument(f"Failed to get input map for signature: {signature_name}")
+    return types
 
 
 async def listen(api: RestApi, address: str, port: int) -> tuple[web.ServerRunner, int]:

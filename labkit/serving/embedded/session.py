@@ -109,7 +109,7 @@ class CSession:
         finally:
             api.TF_DeleteSessionOptions(options)
             api.TF_DeleteBuffer(buffer)
-        self._outputs: dict[str, c_api.Output] = {}
+        self._known_outputs: dict[tuple[str, ...], Any] = {}
         self._in_caller_thread = _run_options(RunLimits(in_caller_thread=True))
 
     def run(
@@ -117,8 +117,7 @@ class CSession:
     ) -> list[np.ndarray]:
         """See `Session.run`."""
         api = c_api.library()
-        names = (c_api.Output * len(feeds))(*[self._output(name) for name, _ in feeds])
-        wanted = (c_api.Output * len(fetches))(*[self._output(name) for name in fetches])
+        names, wanted = self._outputs(tuple(name for name, _ in feeds)), self._outputs(tuple(fetches))
         tensors = (ctypes.c_void_p * len(feeds))()
         results = (ctypes.c_void_p * len(fetches))()
         options = self._in_caller_thread if limits.in_caller_thread else _run_options(limits)
@@ -147,14 +146,18 @@ class CSession:
         api.TF_DeleteGraph(self._graph)
         api.TF_DeleteBuffer(self._in_caller_thread)
 
+    def _outputs(self, names: tuple[str, ...]) -> Any:
+        """An array of TF_Output; signatures ask for the same ones again and again, so they are kept."""
+        if names not in self._known_outputs:
+            self._known_outputs[names] = (c_api.Output * len(names))(*map(self._output, names))
+        return self._known_outputs[names]
+
     def _output(self, name: str) -> c_api.Output:
-        if name not in self._outputs:
-            operation, _, index = name.partition(":")
-            pointer = c_api.library().TF_GraphOperationByName(self._graph, operation.encode())
-            if not pointer:
-                raise StatusError(Code.NOT_FOUND, f"The graph has no operation {operation}, which the signature names.")
-            self._outputs[name] = c_api.Output(pointer, int(index or 0))
-        return self._outputs[name]
+        operation, _, index = name.partition(":")
+        pointer = c_api.library().TF_GraphOperationByName(self._graph, operation.encode())
+        if not pointer:
+            raise StatusError(Code.NOT_FOUND, f"The graph has no operation {operation}, which the signature names.")
+        return c_api.Output(pointer, int(index or 0))
 
 
 def _run_options(limits: RunLimits) -> Any:

@@ -39,7 +39,7 @@ def metadata_answer(servable: Servable) -> bytes:
 
     spec = ModelSpec(name=servable.name)
     spec.version.value = servable.version
-    signatures = SignatureDefMap(signature_def=servable.signatures)
+    signatures = SignatureDefMap(signature_def=servable.definitions)
     as_dict = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
     return json_answer.document(
         {

@@ -140,13 +140,10 @@ class ModelManager:
         """
         model = self.models.get(name)
         seen = sorted(model.versions.values(), key=lambda v: -v.number) if model else []
-        if not seen:
-            raise StatusError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
-        if version is None:
-            return seen
-        chosen = [candidate for candidate in seen if candidate.number == version]
+        chosen = [candidate for candidate in seen if version in (None, candidate.number)]
         if not chosen:
-            raise StatusError(Code.NOT_FOUND, f"Could not find version {version} of model {name}")
+            missing = "any versions" if version is None else f"version {version}"
+            raise StatusError(Code.NOT_FOUND, f"Could not find {missing} of model {name}")
         return chosen
 
     async def _poll_forever(self, model: Model, seconds: float) -> None:

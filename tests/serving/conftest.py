@@ -1,0 +1,53 @@
+"""Fixtures for everything that asks a model server: SavedModels made once, servers of the test's own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from .savedmodels import SavedModels, make
+from .served import Served
+
+
+@pytest.fixture(scope="session")
+def saved_models(tmp_path_factory: pytest.TempPathFactory) -> SavedModels:
+    return make(tmp_path_factory.mktemp("saved_models"))
+
+
+@pytest.fixture
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
+    """`serve(name, base_path, *flags)`: a running server, gone when the test ends."""
+    with ExitStack() as servers:
+
+        def started(name: str, base_path: Path | str, *flags: str) -> Served:
+            return servers.enter_context(Served(tmp_path_factory.mktemp("server"), name, base_path, *flags))
+
+        yield started
+
+
+@pytest.fixture(scope="session")
+def many_in_c_api(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The model `many` in TensorFlow's C++ session."""
+    folder = tmp_path_factory.mktemp("server")
+    with Served(folder, "many", saved_models.many, "--tensorflow_runtime=c_api") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def many_in_python(saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The model `many` in the fallback, a tf.compat.v1 session."""
+    folder = tmp_path_factory.mktemp("server")
+    with Served(folder, "many", saved_models.many, "--tensorflow_runtime=python") as server:
+        yield server
+
+
+@pytest.fixture
+def many(many_in_c_api: Served) -> Served:
+    return many_in_c_api
+
+
+@pytest.fixture(params=["c_api", "python"])
+def many_both(request: pytest.FixtureRequest) -> Served:
+    """The model `many`, once in each session that the server can use."""
+    return request.getfixturevalue(f"many_in_{request.param}")
