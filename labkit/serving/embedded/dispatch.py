@@ -1,8 +1,9 @@
 """Where a request is answered: at once on the event loop, or in a thread.
 
-Handing a request to a thread and back costs more than running a small model, so small requests to models that have
-shown to be quick are answered on the spot. Everything else goes to a thread, and so does a model that was slow a
-moment ago: no request may keep others waiting for long.
+Handing a request to a thread and back costs several times what a small model's run costs. So a request is answered on
+the spot when that is certain to be quick: the model's work depends on the size of its input only (`work`), the
+request is small, and others of its size were quick before. Everything else goes to a thread, where it keeps nobody
+waiting.
 """
 
 import asyncio
@@ -10,59 +11,98 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.session import RunLimits
+from labkit.serving.embedded.status import Code, StatusError
 
 Answer = TypeVar("Answer")
 
 _SMALL_BYTES = 16_384
 _QUICK_SECONDS = 0.002
-_TRUSTED_AFTER = 3
-_DISTRUST = 100
+_LARGEST_PROOF = 10_000
+
+
+@dataclass
+class _Pace:
+    """How quickly a servable answers requests of about one size.
+
+    Attributes:
+        in_a_row: quick answers since the last slow one.
+        proof: how many of them it takes to be answered on the spot; more after every disappointment there.
+    """
+
+    in_a_row: int = 0
+    proof: int = 3
+
+    @property
+    def trusted(self) -> bool:
+        return self.in_a_row >= self.proof
+
+    def note(self, seconds: float) -> None:
+        if seconds < _QUICK_SECONDS:
+            self.in_a_row += 1
+            return
+        if self.trusted:
+            self.proof = min(4 * self.proof, _LARGEST_PROOF)
+        self.in_a_row = 0
 
 
 class Dispatcher:
-    """Runs requests, each where it belongs.
-
-    On the event loop a run counts by its CPU time, as other programs may have held the processor meanwhile.
-    """
+    """Runs the requests of one protocol and remembers how quick each servable is."""
 
     def __init__(self, threads: int = 0) -> None:
-        """Args: threads: how many requests may be answered in threads at a time; 0 means four for each CPU."""
+        """Args: threads: how many requests are answered in threads at a time; 0 means four for each CPU."""
         self._pool = ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), thread_name_prefix="request")
+        self._paces: WeakKeyDictionary[Servable, dict[int, _Pace]] = WeakKeyDictionary()
 
     async def run(
         self, servable: Servable, request_bytes: int, timeout_ms: int, answer: Callable[[RunLimits], Answer]
     ) -> Answer:
-        """Run `answer` while holding `servable` loaded.
+        """Run `answer`, holding `servable` loaded until it has ended.
 
         Args:
             servable: the version that answers.
             request_bytes: the size of the request's body.
-            timeout_ms: the limit on the model's run.
+            timeout_ms: how long the answer may take; 0 for no limit.
             answer: decodes, runs and encodes; gets the limits to run the model with.
+
+        Raises:
+            StatusError: what `answer` raises; DEADLINE_EXCEEDED when it takes too long (it then ends unheard).
         """
-        with servable.in_use():
-            small = request_bytes <= _SMALL_BYTES
-            if small and servable.bounded and servable.quick_runs >= _TRUSTED_AFTER:
-                return _timed(servable, answer, RunLimits(in_caller_thread=True), time.thread_time)
-            work = (servable, answer, RunLimits(timeout_ms), time.perf_counter if small else None)
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _timed, *work)
+        pace = self._pace(servable, request_bytes)
+        if pace is None or not pace.trusted:
+            return await self._in_thread(servable, pace, timeout_ms, answer)
+        started = time.thread_time()  # not the clock: other programs may hold the processor meanwhile
+        try:
+            return answer(RunLimits(in_caller_thread=True))
+        finally:
+            pace.note(time.thread_time() - started)
 
+    def _pace(self, servable: Servable, request_bytes: int) -> _Pace | None:
+        """The pace of requests of about that size (by powers of two); None for what never runs on the loop."""
+        if request_bytes > _SMALL_BYTES or not servable.steady:
+            return None
+        return self._paces.setdefault(servable, {}).setdefault(request_bytes.bit_length(), _Pace())
 
-def _timed(
-    servable: Servable,
-    answer: Callable[[RunLimits], Answer],
-    limits: RunLimits,
-    clock: Callable[[], float] | None,
-) -> Answer:
-    if clock is None:
-        return answer(limits)
-    started = clock()
-    try:
-        return answer(limits)
-    finally:
-        quick = clock() - started < _QUICK_SECONDS
-        servable.quick_runs = min(servable.quick_runs + 1, _TRUSTED_AFTER) if quick else -_DISTRUST
+    async def _in_thread(
+        self, servable: Servable, pace: _Pace | None, timeout_ms: int, answer: Callable[[RunLimits], Answer]
+    ) -> Answer:
+        def timed() -> Answer:
+            started = time.perf_counter()
+            try:
+                return answer(RunLimits(timeout_ms))
+            finally:
+                if pace:
+                    pace.note(time.perf_counter() - started)
+
+        servable.hold()
+        running = asyncio.get_running_loop().run_in_executor(self._pool, timed)
+        running.add_done_callback(lambda _: servable.release())
+        try:
+            return await asyncio.wait_for(asyncio.shield(running), timeout_ms / 1000 if timeout_ms else None)
+        except TimeoutError:
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from None

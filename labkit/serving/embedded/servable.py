@@ -1,19 +1,17 @@
 """One loaded version of one model, what TensorFlow Serving calls a servable."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labkit.serving.embedded.session import Session
+from labkit.serving.embedded.work import is_steady
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
-    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
+    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 DEFAULT_SIGNATURE = "serving_default"
-_LOOPS = {"While", "StatelessWhile", "Enter", "PyFunc", "EagerPyFunc", "PyFuncStateless", "QueueDequeueV2"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,7 @@ class Servable:
         session: runs it.
         signatures: its signatures by name.
         definitions: the same as the SignatureDef messages of the model.
-        quick_runs: how many requests in a row it answered quickly; kept by the dispatcher.
-        bounded: its run time depends on the size of its input only; false where the graph holds loops or Python.
+        steady: the work of a run depends on the size of its inputs, not on their values.
     """
 
     def __init__(self, name: str, version: int, session: Session) -> None:
@@ -63,30 +60,22 @@ class Servable:
         self.session = session
         self.definitions: dict[str, SignatureDef] = dict(session.meta_graph.signature_def.items())
         self.signatures = {key: Signature.of(definition) for key, definition in self.definitions.items()}
-        self.bounded = not _holds_loops(session.meta_graph)
-        self.quick_runs = 0
+        self.steady = is_steady(session.meta_graph)
         self._in_use = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @contextmanager
-    def in_use(self) -> Iterator["Servable"]:
-        """Hold this version loaded for the length of a request. Only on the event loop's thread."""
+    def hold(self) -> None:
+        """Keep this version loaded until `release`. Only on the event loop's thread, as `release`."""
         self._in_use += 1
         self._idle.clear()
-        try:
-            yield self
-        finally:
-            self._in_use -= 1
-            if not self._in_use:
-                self._idle.set()
+
+    def release(self) -> None:
+        """End a `hold`."""
+        self._in_use -= 1
+        if not self._in_use:
+            self._idle.set()
 
     async def drained(self) -> None:
         """Wait until no request uses this version."""
         await self._idle.wait()
-
-
-def _holds_loops(meta_graph: "MetaGraphDef") -> bool:
-    graph = meta_graph.graph_def
-    nodes = [graph.node, *(function.node_def for function in graph.library.function)]
-    return any(node.op in _LOOPS for group in nodes for node in group)
