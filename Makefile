@@ -1,0 +1,86 @@
+# `make lab` opens the labs, `make test` runs everything; `make help` lists the rest.
+# Another Python: make lab PYTHON=/path/to/python3.12   More arguments: make test ARGS="-k doctor"
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test check labs bench lock fresh-clean environment
+
+BIN := .venv/bin
+READY := .venv/ready
+CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
+
+help:
+	@echo "make lab          open JupyterLab at the first lab (sets everything up the first time)"
+	@echo "make test         check the style, then run all tests and labs"
+	@echo "make check        check the style only"
+	@echo "make labs         execute all labs again and store their outputs"
+	@echo "make bench        measure the model server beside others (ARGS=--quick for a short run)"
+	@echo "make lock         write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)"
+	@echo "make fresh-clean  remove the environment, caches and everything the labs wrote"
+
+lab: $(READY)
+	@$(BIN)/labkit lab $(ARGS)
+
+test: check
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+labs: $(READY)
+	@$(BIN)/labkit run all $(ARGS)
+
+bench: $(READY)
+	@$(BIN)/python -m bench $(ARGS)
+
+environment: $(READY)
+
+# tensorflowjs is locked without its dependencies; pyproject.toml says why.
+lock: $(READY)
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock \
+	    --extra labs --extra test --group browser --group environment $(ARGS) pyproject.toml
+	@echo "requirements.lock is written; 'make test' installs and tries it."
+
+fresh-clean:
+	rm -rf .venv bench/.venv work labs/work .pytest_cache .ruff_cache .hypothesis build labkit.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The steps below run once; afterwards make only compares three dates.
+$(BIN)/python:
+	@seen=""; incomplete=""; found=""; \
+	for candidate in $(CANDIDATES); do \
+	    version=$$("$$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	    seen="$$seen $$candidate is $$version;"; \
+	    case $$version in 3.11|3.12|3.13) ;; *) continue ;; esac; \
+	    if "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then found=$$candidate; break; fi; \
+	    incomplete="$$incomplete $$candidate"; \
+	done; \
+	if [ -n "$$found" ]; then \
+	    echo "1/3  A new environment in .venv with $$found ($$version)"; \
+	    "$$found" -m venv --clear .venv || { rm -rf .venv; exit 1; }; \
+	elif [ -n "$$incomplete" ]; then \
+	    echo "Found$$incomplete, but without the modules venv and ensurepip that make an environment."; \
+	    echo "Debian, Ubuntu: sudo apt-get install python3-venv"; \
+	    exit 1; \
+	else \
+	    echo "The labs need Python 3.11, 3.12 or 3.13. Looked for: $(CANDIDATES)."; \
+	    echo "Seen:$${seen:- no Python at all}"; \
+	    echo "Install one (Debian, Ubuntu: sudo apt-get install python3 python3-venv; macOS: brew install python@3.13;"; \
+	    echo "others: the installers of python.org), or name one: make lab PYTHON=/path/to/python3.12"; \
+	    exit 1; \
+	fi
+
+# The installer itself comes out of the lock too, so it is checked against its hash like everything else.
+$(BIN)/uv: | $(BIN)/python
+	@echo "2/3  The installer, uv"
+	@awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt
+
+# Bytecode is compiled now, whatever PYTHONDONTWRITEBYTECODE says: without it TensorFlow imports three times as slowly.
+$(READY): requirements.lock pyproject.toml | $(BIN)/uv
+	@echo "3/3  The packages of requirements.lock (3 GB; the first time 1 to 5 minutes)"
+	@$(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes --compile-bytecode -r requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q labkit
+	@touch $@

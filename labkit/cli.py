@@ -1,0 +1,108 @@
+"""The `labkit` command: finds the subcommand's function and hands it the rest of the line, untouched.
+
+Nothing else is imported before that, because the start-up time of `labkit serve` is a product.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+FIRST_LAB = Path("labs", "00_start_here.ipynb")
+
+# name: (what it does, "module:function"); each function is `(argv: list[str]) -> int`.
+COMMANDS = {
+    "lab": ("open JupyterLab at the first lab", "labkit.cli:open_lab"),
+    "doctor": ("say what this machine has and lacks for the labs", "labkit.doctor:main"),
+    "serve": ("serve models as tensorflow_model_server does, with its flags", "labkit.serving.embedded.main:main"),
+    "run": ("execute labs in a fresh kernel and store their outputs", "labkit.notebooks.run:main"),
+    "new": ("lay out a new lab from the template", "labkit.notebooks.template:main"),
+    "exercises": ("write the exercise notebooks from the labs", "labkit.notebooks.exercises:main"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: the command line without the program's name; `sys.argv` when None.
+
+    Returns:
+        The exit status: the subcommand's own; 1 for an error that labkit explains, 130 for Ctrl-C.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] not in COMMANDS:
+        return _explain(arguments)
+    module, function = COMMANDS[arguments[0]][1].split(":")
+    try:
+        return getattr(import_module(module), function)(arguments[1:])
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        from labkit.errors import LabkitError
+
+        if not isinstance(error, LabkitError):
+            raise
+        print(f"labkit {arguments[0]}: {error}", file=sys.stderr)
+        return 1
+
+
+def _explain(arguments: list[str]) -> int:
+    """Answer a command line without a known subcommand: help, the version, or an error that lists the subcommands."""
+    import argparse
+
+    import labkit
+
+    parser = argparse.ArgumentParser(prog="labkit", description="Real model servers and notebooks for the labs.")
+    parser.add_argument("--version", action="version", version=f"labkit {labkit.__version__}")
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (purpose, _) in COMMANDS.items():
+        subcommands.add_parser(name, help=purpose)
+    parser.epilog = "labkit COMMAND --help says more about one command."
+    parser.parse_args(arguments or ["--help"])
+    return 0
+
+
+def open_lab(argv: list[str]) -> int:
+    """Open JupyterLab at the first lab; further arguments go to `jupyter lab`.
+
+    Raises:
+        EnvironmentProblem: there is no labs folder to open, or JupyterLab is not installed.
+    """
+    from importlib.util import find_spec
+
+    from labkit.errors import EnvironmentProblem
+
+    root = labs_root(Path.cwd())
+    if find_spec("jupyterlab") is None:
+        raise EnvironmentProblem("JupyterLab is not installed here. Do: pip install 'labkit[labs]', or use `make lab`.")
+    # The environment's programs (saved_model_cli, labkit) must be found by `!` lines and terminals in JupyterLab.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{FIRST_LAB.as_posix()}"]
+    command = [sys.executable, "-m", "jupyterlab", *place, *argv]
+    if os.name == "posix":
+        sys.stdout.flush()
+        os.execv(sys.executable, command)
+    import subprocess
+
+    return subprocess.call(command)
+
+
+def labs_root(start: Path) -> Path:
+    """The folder that holds `labs/`: `start` or one above it, else the checkout that labkit is installed from.
+
+    Raises:
+        EnvironmentProblem: neither has `labs/00_start_here.ipynb`.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    for folder in [start, *start.parents, checkout]:
+        if (folder / FIRST_LAB).is_file():
+            return folder
+    from labkit.errors import EnvironmentProblem
+
+    raise EnvironmentProblem(
+        f"no {FIRST_LAB.as_posix()} in {start}, in a folder above it, or beside the installed labkit. "
+        "The labs are in the repository, not in the package: clone it, change into it, then run `labkit lab` again."
+    )

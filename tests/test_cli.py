@@ -1,0 +1,136 @@
+"""The `labkit` command: what it lists, whom it calls, how it fails."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit import cli
+from labkit.errors import EnvironmentProblem
+
+
+def labkit(*arguments, **options):
+    command = [sys.executable, "-m", "labkit", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.fixture
+def subcommand(tmp_path, monkeypatch):
+    """A function that adds the subcommand `try-it`, whose `main(argv)` has the body given."""
+
+    def add(body):
+        (tmp_path / "a_subcommand.py").write_text(f"def main(argv):\n    {body}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "a_subcommand", raising=False)
+        monkeypatch.setitem(cli.COMMANDS, "try-it", ("try it", "a_subcommand:main"))
+
+    return add
+
+
+def test_help_gives_every_command_its_line():
+    answer = labkit()
+    assert answer.returncode == 0
+    for name, (purpose, _) in cli.COMMANDS.items():
+        assert re.search(rf"^ +{name}\s+{re.escape(purpose)}$", answer.stdout, flags=re.MULTILINE), name
+    assert labkit("--help").stdout == answer.stdout
+
+
+def test_every_command_has_its_function():
+    for name, (_, target) in cli.COMMANDS.items():
+        module, function = target.split(":")
+        source = Path(cli.__file__).parent.parent / (module.replace(".", "/") + ".py")
+        assert re.search(rf"^def {function}\(argv\b", source.read_text(), flags=re.MULTILINE), name
+
+
+def test_an_unknown_command_is_refused_with_the_known_ones():
+    answer = labkit("sreve")
+    assert answer.returncode == 2
+    assert "'sreve'" in answer.stderr
+    assert all(name in answer.stderr for name in cli.COMMANDS)
+
+
+def test_version():
+    assert labkit("--version").stdout == "labkit 0.1.0\n"
+
+
+def test_arguments_reach_the_command_untouched(subcommand, capsys):
+    subcommand("print(argv); return 5")
+    assert cli.main(["try-it", "--help", "--port=1", "--", "-x y"]) == 5
+    assert capsys.readouterr().out == "['--help', '--port=1', '--', '-x y']\n"
+
+
+def test_a_labkit_error_is_one_line_and_status_1(subcommand, capsys):
+    subcommand("from labkit.errors import EnvironmentProblem as E; raise E('no such thing; do that')")
+    assert cli.main(["try-it"]) == 1
+    assert capsys.readouterr().err == "labkit try-it: no such thing; do that\n"
+
+
+def test_other_errors_keep_their_traceback(subcommand):
+    subcommand("raise ZeroDivisionError")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["try-it"])
+
+
+def test_ctrl_c_is_status_130(subcommand):
+    subcommand("raise KeyboardInterrupt")
+    assert cli.main(["try-it"]) == 130
+
+
+def test_dispatching_imports_nothing_that_costs_time():
+    listing = "import json, sys, labkit.cli; print(json.dumps(sorted(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, timeout=60)
+    loaded = json.loads(answer.stdout)
+    assert "labkit.cli" in loaded
+    assert not {"argparse", "asyncio", "numpy", "psutil", "rich", "subprocess", "tensorflow"} & set(loaded)
+
+
+@pytest.fixture
+def course(tmp_path):
+    lab = tmp_path / "course" / "labs" / "00_start_here.ipynb"
+    lab.parent.mkdir(parents=True)
+    lab.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    return tmp_path / "course"
+
+
+def test_the_labs_are_found_from_inside_them(course):
+    deep = course / "labs" / "exercises"
+    deep.mkdir()
+    assert cli.labs_root(deep) == cli.labs_root(course) == course
+
+
+def test_without_labs_the_message_says_where_they_are(tmp_path, monkeypatch):
+    # As installed from a wheel: no checkout around the module.
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "labkit" / "cli.py"))
+    with pytest.raises(EnvironmentProblem, match=r"no labs/00_start_here\.ipynb in .*clone it"):
+        cli.labs_root(tmp_path)
+
+
+def test_outside_the_checkout_the_checkouts_labs_are_opened(repository, tmp_path):
+    assert cli.labs_root(tmp_path) == repository
+
+
+def test_lab_opens_jupyterlab_at_the_first_lab(course, tmp_path):
+    own = {
+        name: str(tmp_path / name) for name in ("HOME", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
+    }
+    arguments = ["lab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
+    command = [sys.executable, "-m", "labkit", *arguments]
+    server = subprocess.Popen(
+        command, cwd=course / "labs", env={**os.environ, **own}, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        log = ""
+        for line in server.stderr:
+            log += line
+            if re.search(r"http://127\.0\.0\.1:[1-9]\d*/lab/tree/labs/00_start_here\.ipynb\?token=", line):
+                break
+        else:
+            pytest.fail(f"JupyterLab ended without naming its address:\n{log}")
+        assert f"Serving notebooks from local directory: {course}\n" in log
+    finally:
+        server.kill()
+        server.communicate(timeout=30)

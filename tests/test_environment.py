@@ -1,0 +1,195 @@
+"""The files that describe the environment agree with each other and with what is installed."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import labkit
+
+LOCK_COMMAND = "pip install --no-deps --require-hashes -r requirements.lock"
+PACKAGE_COMMAND = "pip install --no-deps --no-build-isolation -e ."
+
+
+@pytest.fixture(scope="module")
+def pyproject(repository):
+    return tomllib.loads((repository / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def lock(repository):
+    """Requirement line -> the lines below it, as the lock has them."""
+    blocks = re.findall(r"^(\S.*?)\n((?:^ .*\n)+)", (repository / "requirements.lock").read_text(), flags=re.MULTILINE)
+    return {line.removesuffix(" \\"): rest for line, rest in blocks}
+
+
+def declared(pyproject, groups=True):
+    project = pyproject["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    if groups:
+        lines += [line for group in pyproject["dependency-groups"].values() for line in group]
+    return [Requirement(line) for line in lines]
+
+
+def test_lock_names_every_declared_package_within_its_range(pyproject, lock):
+    locked = [Requirement(line) for line in lock]
+    for wanted in declared(pyproject):
+        versions = [str(one.specifier).removeprefix("==") for one in locked if one.name == wanted.name]
+        assert versions, f"{wanted.name} is not in requirements.lock; run `make lock`"
+        assert all(wanted.specifier.contains(version) for version in versions), f"{wanted} but the lock has {versions}"
+
+
+def test_lock_has_exact_versions_and_hashes_and_no_address(repository, lock):
+    text = (repository / "requirements.lock").read_text()
+    assert len(lock) == len(re.findall(r"^\S", text, flags=re.MULTILINE)) > 100
+    for line, rest in lock.items():
+        assert re.fullmatch(r"[a-z0-9-]+==\S+( ; .+)?", line)
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", rest), f"{line} has no hash"
+    assert "://" not in text
+    assert not re.search(r"(^|\s)(--index|--extra-index|--find-links|-r /|/)", text)
+
+
+def test_installed_packages_are_the_locks(lock):
+    wanted = [one for line in lock if not (one := Requirement(line)).marker or one.marker.evaluate()]
+    installed = {canonicalize_name(one.name): one.version for one in importlib.metadata.distributions()}
+    different = {str(one): installed.get(one.name) for one in wanted if f"=={installed.get(one.name)}" != one.specifier}
+    assert not different, "run `make environment`"
+
+
+def test_versions_agree(repository, pyproject):
+    version = pyproject["project"]["version"]
+    assert labkit.__version__ == importlib.metadata.version("labkit") == version
+    assert re.search(r"^## (\S+)", (repository / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1] == version
+
+
+def test_the_conda_environment_takes_everything_but_python_from_the_lock(repository, pyproject):
+    text = (repository / "environment.yml").read_text()
+    python, *others = yaml.safe_load(text)["dependencies"]
+    assert others == ["pip"]
+    assert python_fits(python, pyproject)
+    assert LOCK_COMMAND in text
+    assert PACKAGE_COMMAND in text
+
+
+def test_the_apple_gpu_environment_pins_what_pyproject_allows(repository, pyproject):
+    python, pip, packages = yaml.safe_load((repository / "environment-apple-gpu.yml").read_text())["dependencies"]
+    assert pip == "pip"
+    assert python_fits(python, pyproject)
+    pins = dict(line.split("==") for line in packages["pip"])
+    assert pins["tensorflow-metal"] == "1.2.0"
+    assert pins["tensorflow"].startswith("2.18.")
+    for wanted in declared(pyproject, groups=False):
+        assert wanted.specifier.contains(pins[wanted.name]), (
+            f"{wanted} but environment-apple-gpu.yml has {pins[wanted.name]}"
+        )
+
+
+def python_fits(dependency, pyproject):
+    name, version = dependency.split("=")
+    return name == "python" and Version(version) in SpecifierSet(pyproject["project"]["requires-python"])
+
+
+def test_the_readme_gives_the_same_commands(repository):
+    readme = (repository / "README.md").read_text()
+    assert f".venv/bin/python -m {LOCK_COMMAND}" in readme
+    assert f".venv/bin/python -m {PACKAGE_COMMAND}" in readme
+
+
+def test_binder_installs_chromium_with_apt(repository):
+    assert (repository / "binder" / "apt.txt").read_text().split() == ["chromium"]
+    dockerfile = (repository / "binder" / "Dockerfile").read_text()
+    assert "xargs -a /tmp/apt.txt apt-get install" in dockerfile
+    assert "bash binder/postBuild" in dockerfile
+
+
+@pytest.fixture
+def checkout(repository, tmp_path):
+    """A copy of what `make` reads, with an empty folder `programs` in which a test puts the Pythons it wants."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(repository / name, folder)
+    shutil.copytree(repository / ".ci", folder / ".ci")
+    (folder / "programs").mkdir()
+    return folder
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / "programs" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """`make`, which sees no programs but a shell's own and those in `programs`."""
+    for tool in ("sh", "make", "rm", "awk", "touch", "env", "bash", "dirname"):
+        if not (checkout / "programs" / tool).exists():
+            (checkout / "programs" / tool).symlink_to(shutil.which(tool))
+    variables = {"PATH": str(checkout / "programs"), "HOME": str(checkout)}
+    command = [checkout / "programs" / "make", *arguments]
+    return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, timeout=100)
+
+
+def test_make_names_the_pythons_that_it_saw(checkout):
+    program(checkout, "python3", 'echo "3.9"')
+    answer = make(checkout, "lab")
+    assert answer.returncode != 0
+    assert "The labs need Python 3.11, 3.12 or 3.13." in answer.stdout
+    assert "python3 is 3.9" in answer.stdout
+    assert "make lab PYTHON=" in answer.stdout
+    assert not (checkout / ".venv").exists()
+
+
+def test_make_says_so_when_there_is_no_python(checkout):
+    answer = make(checkout, "lab")
+    assert answer.returncode != 0
+    assert "no Python at all" in answer.stdout
+
+
+def test_make_names_the_package_when_venv_is_missing(checkout):
+    program(checkout, "python3.12", 'case "$2" in *ensurepip*) exit 1 ;; *) echo "3.12" ;; esac')
+    answer = make(checkout, "test")
+    assert answer.returncode != 0
+    assert "Found python3.12, but without the modules venv and ensurepip" in answer.stdout
+    assert "apt-get install python3-venv" in answer.stdout
+
+
+def test_make_passes_over_a_python_that_does_not_start(checkout):
+    program(checkout, "python3.13", 'echo "pyenv: python3.13: command not found" >&2; exit 127')
+    program(checkout, "python3", f'exec "{sys.executable}" "$@"')
+    answer = make(checkout, ".venv/bin/python")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"1/3  A new environment in .venv with python3 ({version})" in answer.stdout
+    assert (checkout / ".venv" / "bin" / "pip").exists()
+
+
+def test_make_has_nothing_to_do_the_second_time(checkout):
+    ready = [checkout / ".venv" / "bin" / "python", checkout / ".venv" / "bin" / "uv", checkout / ".venv" / "ready"]
+    for file in ready:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert make(checkout, "--question", "environment").returncode == 0
+    os.utime(ready[-1], (0, 0))  # as after a change of the lock
+    assert make(checkout, "--question", "environment").returncode == 1
+
+
+def test_ci_runs_make_test_and_ends_with_its_status(checkout):
+    program(checkout, "make", 'echo "make $*"; exit 7')
+    program(checkout, "python3", "exit 0")
+    make(checkout)  # fills `programs`
+    variables = {"PATH": str(checkout / "programs")}
+    answer = subprocess.run([checkout / ".ci" / "run"], env=variables, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 7
+    assert answer.stdout == "make test ARGS=--durations=10\n"
