@@ -1,0 +1,175 @@
+"""``labkit exercises``: the student copies of the labs, made from the labs and never written by hand.
+
+In a lab, an exercise's solution stands between the comment lines ``# solution`` and ``# end of solution``. In the copy
+in ``labs/exercises/`` those lines are gone and what they assigned is ``...``.
+"""
+
+import argparse
+import ast
+import copy
+import difflib
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from labkit.errors import NotebookError
+from labkit.notebooks import files
+
+_BLOCK = re.compile(
+    r"^(?P<indent>[ \t]*)# solution[ \t]*\n(?P<body>.*?)^[ \t]*# end of solution[ \t]*$", re.DOTALL | re.MULTILINE
+)
+_MARK = re.compile(r"^[ \t]*# (?:end of )?solution[ \t]*$", re.MULTILINE)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_LINK = re.compile(r"""(\]\(|\bsrc=["']|\bhref=["'])([^)"'\s]+)""")
+
+
+def blank(source: str) -> str:
+    """A code cell without its solutions.
+
+    Each solution becomes ``name = ...`` for every name it assigns; ``return ...`` where it returns; else ``...``.
+
+    Raises:
+        NotebookError: a ``# solution`` without its ``# end of solution``, the other way round, or no Python between.
+    """
+    blanked = _BLOCK.sub(lambda block: textwrap.indent(_placeholder(block["body"]), block["indent"]), source)
+    if _MARK.search(blanked):
+        raise NotebookError(
+            "a solution starts with the line '# solution' and ends with the line '# end of solution'; "
+            f"one of the two is missing in:\n{source}"
+        )
+    return blanked
+
+
+def _placeholder(solution: str) -> str:
+    try:
+        tree = ast.parse(textwrap.dedent(solution))
+    except SyntaxError as error:
+        raise NotebookError(f"a solution is whole statements; this one is not ({error.msg}):\n{solution}") from error
+    inside = list(_outside_definitions(tree))
+    if any(isinstance(node, ast.Return) for node in inside):
+        return "return ..."
+    names = dict.fromkeys(name for node in inside for name in _bound_by(node))
+    return "\n".join(f"{name} = ..." for name in names) or "..."
+
+
+def _outside_definitions(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below `tree` in order, without what stands inside functions and classes."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, _DEFINITIONS):
+            yield from _outside_definitions(node)
+
+
+def _bound_by(node: ast.AST) -> list[str]:
+    """The names that a statement defines or assigns; loop variables and the like are not part of an answer."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            pass
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target) | ast.NamedExpr(target=target):
+            targets = [target]
+        case _:
+            return []
+    return [leaf.id for target in targets for leaf in ast.walk(target) if _is_bound_name(leaf)]
+
+
+def _is_bound_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def student_copy(notebook: NotebookNode, lab: Path) -> NotebookNode:
+    """The student's copy of a lab: no solutions, no outputs, links that work one folder further down.
+
+    Args:
+        notebook: the lab's content.
+        lab: the lab's file, for its name and for the targets of its links.
+
+    Raises:
+        NotebookError: as `blank`.
+    """
+    student = copy.deepcopy(notebook)
+    for cell in student.cells:
+        if cell.cell_type == "code":
+            try:
+                cell.source = blank(cell.source)
+            except NotebookError as error:
+                raise NotebookError(f"{lab.name}: {error}") from error
+            cell.outputs, cell.execution_count = [], None
+        elif cell.cell_type == "markdown":
+            cell.source = _LINK.sub(lambda link: link[1] + _one_folder_up(link[2], lab), cell.source)
+    note = (
+        f"*This copy of [{lab.name}](../{lab.name}) is generated (`labkit exercises`) and is overwritten when the lab "
+        "changes. Save it under another name, fill in each `...`, and run the cells from top to bottom.*"
+    )
+    student.cells.insert(0, nbformat.v4.new_markdown_cell(note, id="generated"))
+    files.scrub(student)
+    return student
+
+
+def _one_folder_up(target: str, lab: Path) -> str:
+    """A relative link, seen from ``exercises/``. Links between labs stay: the copies lie side by side too."""
+    elsewhere = re.match(r"[a-z][a-z0-9+.-]*:|[#/]", target)
+    if elsewhere or files.LAB_NAME.fullmatch(target.partition("#")[0]):
+        return target
+    return f"../{target}"
+
+
+def path_of(lab: Path) -> Path:
+    """Where the student's copy of a lab lies."""
+    return lab.parent / "exercises" / lab.name
+
+
+def write(student: NotebookNode, lab: Path) -> None:
+    """Puts a student's copy in its place."""
+    path_of(lab).parent.mkdir(exist_ok=True)
+    files.write(path_of(lab), student)
+
+
+def differences(labs: list[Path]) -> list[str]:
+    """What is not as it would be generated now: one entry a file, with the lines that differ. Empty when all is."""
+    found = []
+    for lab in labs:
+        path = path_of(lab)
+        current = files.text(student_copy(files.read(lab), lab))
+        stored = path.read_text(encoding="utf-8") if path.exists() else ""
+        if not stored:
+            found.append(f"{path} is missing")
+        elif stored != current:
+            diff = difflib.unified_diff(stored.splitlines(), current.splitlines(), "stored", "generated", "", "", 0, "")
+            found.append("\n".join([f"{path} is not what its lab generates:", *list(diff)[:20]]))
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Student copies whose lab is gone or was renamed."""
+    labs = {path_of(lab) for lab in files.find(folder)}
+    copies = sorted((folder / "exercises").glob("*.ipynb"))
+    return [f"{path} belongs to no lab; delete it" for path in copies if path not in labs]
+
+
+def main(argv: list[str]) -> int:
+    """The command: 0 when the copies are written, or with ``--check`` when they are current; else 1."""
+    parser = argparse.ArgumentParser("labkit exercises", description="Make the student copies of the labs.")
+    parser.add_argument("--check", action="store_true", help="write nothing, say what is not current")
+    parser.add_argument("--folder", help="the folder with the labs (default: labs/ of this checkout)")
+    arguments = parser.parse_args(argv)
+    try:
+        folder = files.labs_folder(arguments.folder)
+        labs = files.find(folder)
+        if not arguments.check:
+            for lab in labs:
+                write(student_copy(files.read(lab), lab), lab)
+        found = differences(labs) + leftovers(folder)
+    except NotebookError as error:
+        found = [str(error)]
+    for difference in found:
+        print(difference, file=sys.stderr)
+    if found and arguments.check:
+        print("labkit exercises: run `labkit exercises` to bring the copies up to date", file=sys.stderr)
+    return 1 if found else 0
