@@ -9,8 +9,8 @@ from labkit import processes
 from labkit.errors import ModelFolderError, ProcessError, ServerStartError
 from labkit.serving import backends
 from labkit.serving.client import GrpcClient, Inputs, RestClient, VersionStatus
-from labkit.serving.embedded.config import ModelConfig, explain_missing
-from labkit.serving.embedded.storage import version_folders
+from labkit.serving.embedded.config import ModelConfig, check_folder
+from labkit.serving.embedded.status import StatusError
 
 _running: dict[tuple[str, str], "ModelServer"] = {}
 _STOP_SECONDS = 35.0  # a little longer than the server's own drain
@@ -130,7 +130,10 @@ def serve(
         raise ValueError(f"backend is one of {', '.join(backends.BACKENDS)}; got {backend!r}")
     base_path = Path(model_dir).resolve()
     name = name or base_path.name
-    _check_folder(ModelConfig(name, base_path))
+    try:
+        check_folder(ModelConfig(name, base_path))
+    except StatusError as error:
+        raise ModelFolderError(error.message) from None
     if earlier := _running.get((name, backend)):
         earlier.stop()
     launch = backends.BACKENDS[backend](name, base_path, port, rest_api_port, flags)
@@ -153,11 +156,6 @@ def serve(
     )
     _running[name, backend] = server
     return server
-
-
-def _check_folder(config: ModelConfig) -> None:
-    if not config.base_path.is_dir() or not any(folder.complete for folder in version_folders(config.base_path)):
-        raise ModelFolderError(explain_missing(config).message)
 
 
 def _logged_port(process: processes.ManagedProcess, pattern: str) -> int:

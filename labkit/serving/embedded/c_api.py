@@ -7,6 +7,7 @@ collide with Python's OpenSSL.
 import ctypes
 import itertools
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,6 @@ class Buffer(ctypes.Structure):
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "TF_NewStatus": (_POINTER, []),
-    "TF_DeleteStatus": (None, [_POINTER]),
     "TF_GetCode": (ctypes.c_int, [_POINTER]),
     "TF_Message": (ctypes.c_char_p, [_POINTER]),
     "TF_NewBuffer": (_POINTER, []),
@@ -126,18 +126,22 @@ def library() -> _Library:
 
 
 class Status:
-    """A TF_Status for the length of a `with` block; raises on leaving it when the call inside failed."""
+    """A TF_Status for the length of a `with` block; raises on leaving it when the call inside failed.
+
+    Every thread keeps one and uses it again: each call overwrites it.
+    """
+
+    _of_thread = threading.local()
 
     def __enter__(self) -> int:
-        self._pointer = library().TF_NewStatus()
-        return self._pointer
+        if not hasattr(self._of_thread, "pointer"):
+            self._of_thread.pointer = library().TF_NewStatus()
+        return self._of_thread.pointer
 
     def __exit__(self, kind: object, *exc: object) -> None:
-        api = library()
-        code, message = api.TF_GetCode(self._pointer), api.TF_Message(self._pointer)
-        api.TF_DeleteStatus(self._pointer)
-        if code and kind is None:
-            raise StatusError(Code(code), message.decode(errors="replace"))
+        api, pointer = library(), self._of_thread.pointer
+        if kind is None and (code := api.TF_GetCode(pointer)):
+            raise StatusError(Code(code), api.TF_Message(pointer).decode(errors="replace"))
 
 
 def to_tensor(array: np.ndarray) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
-from labkit.serving.embedded.storage import version_number
+from labkit.serving.embedded.storage import version_folders, version_number
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,16 @@ def single_model(name: str, base_path: str) -> ModelConfig:
             f"Pass --model_base_path={os.path.abspath(base_path)}"
         )
     return ModelConfig(name, Path(base_path))
+
+
+def check_folder(config: ModelConfig) -> None:
+    """Check that there is a version to serve.
+
+    Raises:
+        StatusError: NOT_FOUND, there is none; the message says what is there instead.
+    """
+    if not config.base_path.is_dir() or not any(folder.complete for folder in version_folders(config.base_path)):
+        raise explain_missing(config)
 
 
 def explain_missing(config: ModelConfig) -> StatusError:

@@ -60,8 +60,8 @@ def outputs(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def document(value: Any, indent: int = 4) -> bytes:
-    """Any other answer: an error, a status, metadata."""
-    return _encoded(json.dumps(value, indent=indent, ensure_ascii=False))
+    """Any other answer: an error, a status, metadata. Bytes of a request that it quotes are replaced if not UTF-8."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _encoded(text: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from labkit.serving.embedded.status import StatusError, invalid_argument
 
 _LONGEST_SHOWN = 256
-DEEPEST = 400  # deeper than any tensor (254 dimensions) and what may stand around it
+DEEPEST = 300  # deeper than any tensor (254 dimensions) and what may stand around it
 
 _PYTHON_TO_RAPIDJSON = {
     "Expecting property name enclosed in double quotes": "Missing a name for object member.",
@@ -59,11 +59,18 @@ def parse(body: bytes) -> Any:
     try:
         return _decode(text)
     except RecursionError:
-        return _decode(_cut_off(text))
+        return _decode_deep(text)
     except json.JSONDecodeError as error:
         if "Inf" not in text and "-NaN" not in text:
             raise _parse_error(text, error.msg, error.pos) from None
         return _decode_with_numbers(text)
+
+
+def _decode_deep(text: str) -> Any:
+    try:
+        return _decode(_cut_off(text))
+    except json.JSONDecodeError as error:  # where in the whole text is not worth finding out
+        raise _parse_error(text, error.msg, len(text)) from None
 
 
 def _decode_with_numbers(text: str) -> Any:
@@ -92,7 +99,10 @@ def to_bytes(string: str) -> bytes:
 
 def shown(value: Any) -> str:
     """`value` as error messages show it: objects a member per line, lists on one line, cut at 256 characters."""
-    text = _pretty(value, "\n")
+    try:
+        text = _pretty(value, "\n")
+    except RecursionError:
+        text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 

@@ -5,54 +5,75 @@ with digits and white space taken away, the text of a regular nested list is ful
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import simdjson
 
 from labkit.serving.embedded import dtypes
+from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Signature
+from labkit.serving.embedded.status import StatusError
 
 _DIGITS = b"0123456789+-.eE \t\r\n"
 _BUFFER_TYPES = {"float": "d", "double": "d", "int64": "i"}
+_MOST_DIMENSIONS = 32
 
 
-def tensors(body: bytes, input_types: Mapping[str, int]) -> tuple[dict[str, np.ndarray], bool] | None:
-    """The one input of a request ``{"instances": numbers}`` or ``{"inputs": numbers}`` and whether it has row form.
+@dataclass(frozen=True)
+class NumbersRequest:
+    """A predict request of plain numbers.
+
+    Attributes:
+        signature_name: the signature it asks for.
+        inputs: its one input by name.
+        by_rows: it has row form.
+    """
+
+    signature_name: str
+    inputs: dict[str, np.ndarray]
+    by_rows: bool
+
+
+def read(body: bytes, signatures: Mapping[str, Signature]) -> NumbersRequest | None:
+    """Read ``{"instances": numbers}`` or ``{"inputs": numbers}``, with or without a `signature_name`.
 
     None if the request is anything else, which does not mean that it is wrong.
 
     Args:
         body: the request's body.
-        input_types: the number of the data type of each of the signature's inputs.
+        signatures: the servable's signatures by name.
     """
-    if len(input_types) != 1:
-        return None
-    ((name, number),) = input_types.items()
-    data_type = dtypes.data_type(number)
     start, end = body.find(b"["), body.rfind(b"]") + 1
-    if data_type.name not in _BUFFER_TYPES or start < 0 or b"[" in body[end:]:
+    if start < 0 or b"[" in body[end:]:
         return None
     try:
         document = simdjson.Parser().parse(body)
-        (key,) = document.keys()
-        if key not in ("instances", "inputs"):
+        keys = set(document.keys())
+        signature_name = document["signature_name"] if "signature_name" in keys else DEFAULT_SIGNATURE
+        (key,) = keys - {"signature_name"}
+        if key not in ("instances", "inputs") or len(document) != len(keys):
             return None
+        ((name, number),) = signatures[signature_name].input_types.items()
+        data_type = dtypes.data_type(number)
         shape = _shape(document[key])
         if shape is None or body[start:end].translate(None, _DIGITS) != _skeleton(shape):
             return None
         numbers = np.frombuffer(document[key].as_buffer(of_type=_BUFFER_TYPES[data_type.name]), np.dtype("f8"))
-    except (ValueError, TypeError, AttributeError, RuntimeError):  # not JSON, not an object, more keys, not numbers
+    except (ValueError, TypeError, AttributeError, RuntimeError, KeyError, StatusError):  # not quite that simple
         return None
     if data_type.name == "int64":
         numbers = numbers.view(np.int64)
     with np.errstate(over="ignore"):
-        return {name: numbers.astype(data_type.numpy).reshape(shape)}, key == "instances"
+        return NumbersRequest(
+            signature_name, {name: numbers.astype(data_type.numpy).reshape(shape)}, key == "instances"
+        )
 
 
 def _shape(value: object) -> tuple[int, ...] | None:
     shape = []
     while isinstance(value, simdjson.Array):
-        if not len(value):
+        if not len(value) or len(shape) == _MOST_DIMENSIONS:
             return None
         shape.append(len(value))
         value = value[0]

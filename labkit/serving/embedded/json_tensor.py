@@ -27,7 +27,7 @@ _INTEGERS = {
     "uint32": range(1 << 32),
     "uint64": _UINT64,
 }
-_MOST_DIMENSIONS = 254
+_MOST_DIMENSIONS = 63  # numpy has 64 (TensorFlow 254), and rows add one
 
 
 def tensors(request: dict[str, Any], inputs: InputTypes) -> tuple[dict[str, np.ndarray], bool]:
@@ -144,7 +144,7 @@ def _shape(value: Any) -> tuple[int, ...]:
     while isinstance(value, list):
         shape.append(len(value))
         if len(shape) > _MOST_DIMENSIONS:
-            raise invalid_argument(f"Lists are nested more than {_MOST_DIMENSIONS} levels deep, more than a tensor has")
+            raise invalid_argument(f"Lists are nested more than {_MOST_DIMENSIONS} levels deep")
         if not value:
             break
         value = value[0]

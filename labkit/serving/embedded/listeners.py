@@ -32,6 +32,7 @@ class Listeners:
             timeout_ms=flags.rest_api_timeout_in_ms,
             cors=flags.rest_api_enable_cors_support,
         )
+        self._grpc_server: grpc.aio.Server | None = None
         self._runner: web.ServerRunner | None = None
 
     async def open(self) -> None:
@@ -61,7 +62,7 @@ class Listeners:
 
     async def drain(self, seconds: float) -> None:
         """Refuse new requests and wait up to `seconds` for those in flight."""
-        closing = [self._grpc_server.stop(seconds)]
+        closing = [self._grpc_server.stop(seconds)] if self._grpc_server else []
         if self._runner:
             self._runner._shutdown_timeout = seconds
             closing.append(self._runner.cleanup())

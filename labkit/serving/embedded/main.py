@@ -13,12 +13,15 @@ from labkit import __version__
 from labkit.errors import EnvironmentProblem
 from labkit.serving.embedded import flags as command_line
 from labkit.serving.embedded import protos
-from labkit.serving.embedded.config import ModelConfig, single_model
+from labkit.serving.embedded.config import ModelConfig, check_folder, single_model
 from labkit.serving.embedded.flags import AUTO, Flags
 from labkit.serving.embedded.status import StatusError, invalid_argument
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
+
+    from labkit.serving.embedded.listeners import Listeners
+    from labkit.serving.embedded.versions import ModelManager
 
 logger = logging.getLogger("labkit.serving")
 START_FAILURE = 255
@@ -40,6 +43,7 @@ def main(argv: list[str]) -> int:
     _log_to_stderr()
     try:
         config = _model_config(flags)
+        check_folder(config)
         _prepare_runtime(flags)
         _event_loop().run(_serve(flags, config))
     except (StatusError, EnvironmentProblem) as error:
@@ -65,6 +69,7 @@ def _log_to_stderr() -> None:
         format="%(asctime)s.%(msecs)03d: %(levelname).1s %(name)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # what a client did wrong is no news for the log
 
 
 def _model_config(flags: Flags) -> ModelConfig:
@@ -135,10 +140,13 @@ async def _serve(flags: Flags, config: ModelConfig) -> None:
         retries=flags.max_num_load_retries,
         retry_seconds=flags.load_retry_interval_micros / 1e6,
     )
-    await manager.start([config], flags.file_system_poll_wait_seconds)
     listeners = Listeners(manager, flags)
-    await listeners.open()
-    await stop.wait()
+    starting = asyncio.create_task(_start(manager, listeners, config, flags))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()  # raises what the start failed with
+        await stopping
     logger.info("Stopping: no new requests, up to %s s for those in flight", flags.drain_seconds)
     await manager.stop()
     await listeners.drain(flags.drain_seconds)
@@ -146,6 +154,11 @@ async def _serve(flags: Flags, config: ModelConfig) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # TensorFlow's threads and loaded models need no tidying; the process's end frees them
+
+
+async def _start(manager: "ModelManager", listeners: "Listeners", config: ModelConfig, flags: Flags) -> None:
+    await manager.start([config], flags.file_system_poll_wait_seconds)
+    await listeners.open()
 
 
 def _on_signals(stop: asyncio.Event) -> None:

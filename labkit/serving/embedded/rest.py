@@ -58,8 +58,8 @@ class RestApi:
             return self._error(error)
         except web.HTTPRequestEntityTooLarge:
             return self._error(invalid_argument(f"The request is larger than {LARGEST_BODY} bytes"))
-        except web.HTTPException as error:
-            return self._error(invalid_argument(f"Malformed request body: {error.reason}"))
+        except web.RequestPayloadError as error:  # bad chunks, or no gzip where gzip is announced
+            return self._error(invalid_argument(f"The request's body cannot be read: {error}"))
         except ConnectionError:
             raise
         except Exception:
@@ -157,14 +157,12 @@ def _checked(body: bytes) -> dict[str, Any]:
 
 
 def _predict(servable: Servable, body: bytes, limits: RunLimits) -> bytes:
-    default = servable.signatures.get(DEFAULT_SIGNATURE)
-    signature_name = DEFAULT_SIGNATURE
-    found = json_numbers.tensors(body, default.input_types) if default else None
-    if found is None:
+    if numbers := json_numbers.read(body, servable.signatures):
+        signature_name, inputs, by_rows = numbers.signature_name, numbers.inputs, numbers.by_rows
+    else:
         request = _checked(body)
         signature_name = request.get("signature_name") or DEFAULT_SIGNATURE
-        found = json_tensor.tensors(request, _input_types(servable, signature_name))
-    inputs, by_rows = found
+        inputs, by_rows = json_tensor.tensors(request, _input_types(servable, signature_name))
     results = predict(servable, inputs, signature_name=signature_name, limits=limits)
     return json_answer.predictions(results) if by_rows else json_answer.outputs(results)
 

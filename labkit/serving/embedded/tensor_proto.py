@@ -15,7 +15,7 @@ from labkit.serving.embedded.status import StatusError, invalid_argument
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-_MOST_DIMENSIONS = 254  # TensorShape::MaxDimensions
+_MOST_DIMENSIONS = 64  # numpy's; TensorFlow has 254
 _MOST_BYTES = 1 << 31  # nothing larger fits into one message
 _MOST_REPEATED_BYTES = 1 << 28  # ours: a few bytes on the wire must not become gigabytes of memory
 # Numbers with a fixed width lie in the message as they do in memory, so they are moved as one block.
@@ -56,7 +56,7 @@ def _shape(name: str, proto: "TensorProto", data_type: dtypes.DataType) -> tuple
         raise _parsing_error(name, "every dimension of its shape must be given")
     if len(shape) > _MOST_DIMENSIONS:
         raise _parsing_error(name, f"{len(shape)} dimensions, at most {_MOST_DIMENSIONS} are possible")
-    size = math.prod(shape) * data_type.numpy.itemsize
+    size = math.prod(max(dim, 1) for dim in shape) * data_type.numpy.itemsize
     if size > _MOST_BYTES:
         raise _parsing_error(name, f"a {data_type.name} tensor of shape {list(shape)} is larger than 2 GiB")
     if size > _MOST_REPEATED_BYTES and size > 2 * proto.ByteSize():

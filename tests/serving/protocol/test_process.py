@@ -1,6 +1,7 @@
 """The command: flags, start, what it says, shutdown (§1)."""
 
 import http.client
+import ipaddress
 import os
 import signal
 import socket
@@ -115,7 +116,7 @@ FOLDERS = {
     "nothing in it": (["m/"], "m", ["m", "1/saved_model.pb"]),
     "no number": (["m/v1/saved_model.pb"], "m", ["v1", "1/saved_model.pb"]),
     "the version itself": (["m/1/saved_model.pb", "m/1/variables/"], "m/1", ["m/1"]),
-    "a SavedModel without version": (["m/saved_model.pb", "m/variables/"], "m", ["saved_model.pb"]),
+    "a SavedModel without version": (["m/saved_model.pb", "m/variables/"], "m", ["is itself a SavedModel"]),
     "one folder too deep": (["models/m/1/saved_model.pb"], "models", ["models/m"]),
     "an empty version": (["m/1/"], "m", ["m/1", "saved_model.pb"]),
     "a file for a version": (["m/7"], "m", ["m/7"]),
@@ -187,27 +188,28 @@ def test_default_name(serve, model: Path, run) -> None:
     port = int(command.stderr.split("Running gRPC ModelServer at 127.0.0.1:")[1].split()[0])
     with calls(port) as grpc_calls:
         assert list(grpc_calls.predict(request("default", x=[1.0])).outputs["y"].float_val) == [2.5]
-    assert [listening.laddr.port for listening in _listening(command)] == [port]
+    assert {listening for _, listening in _addresses(command)} == {port}
 
 
-def _listening(server: Command) -> list:
+def _addresses(server: Command) -> list[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]]:
+    """What the process listens at; gRPC writes IPv4 addresses as IPv6 ones."""
     connections = psutil.Process(server.process.pid).net_connections("inet")
-    return [connection for connection in connections if connection.status == psutil.CONN_LISTEN]
+    places = [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
+    found = [(ipaddress.ip_address(place.ip), place.port) for place in places]
+    return [(getattr(address, "ipv4_mapped", None) or address, port) for address, port in found]
 
 
 def test_it_listens_on_loopback_only(serve, model: Path) -> None:
     """§1.10 binds all interfaces [deviation §13]."""
     server = serve("half", model)
-    assert {(one.laddr.ip, one.laddr.port) for one in _listening(server)} == {
-        ("127.0.0.1", server.grpc_port),
-        ("127.0.0.1", server.rest_port),
-    }
+    assert {port for _, port in _addresses(server)} == {server.grpc_port, server.rest_port}
+    assert all(address.is_loopback for address, _ in _addresses(server))
 
 
 def test_bind_address(serve, model: Path) -> None:
     """Ours: another address on request."""
     server = serve("half", model, "--bind_address=0.0.0.0")
-    assert {one.laddr.ip for one in _listening(server)} == {"0.0.0.0"}
+    assert all(address.is_unspecified for address, _ in _addresses(server))
     assert server.predict(GOOD).json == {"predictions": [2.5]}
 
 

@@ -184,7 +184,7 @@ def test_an_unload_waits_for_requests_in_flight(serve, saved_models, base: Path,
     shutil.copytree(saved_models.slow / "1", base / "1")
     server = serve("model", base)
     answers: list = []
-    body = {"signature_name": "wait", "inputs": {"seconds": [4.0], "x": [7.0]}}
+    body = {"signature_name": "wait", "inputs": {"seconds": [5.0], "x": [7.0]}}
     asking = threading.Thread(target=lambda: answers.append(server.predict(body)))
     asking.start()
     add("2", plus=3)

@@ -1,0 +1,353 @@
+"""Whatever is sent to it, the server stands, blames who is to blame, and answers the next good request."""
+
+import json
+import os
+import struct
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+from ..grpc_calls import GrpcCalls, calls, failure, request
+from ..savedmodels import ECHOED
+from ..served import Answer, Served
+
+# The same examples in every run, so that a failure on one machine is a failure on all; LABKIT_FUZZ=1000 looks further.
+EXAMPLES = int(os.environ.get("LABKIT_FUZZ", "0"))
+fuzzed = settings(
+    max_examples=EXAMPLES or 150,
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+PREDICT = "/v1/models/many:predict"
+GOOD, ANSWER = {"instances": [1.0, 2.0]}, {"predictions": [2.5, 3.0]}
+NO_JSON_TYPE = ("half", "bfloat16", "uint16", "complex64")  # what §3.8 answers with 501
+
+
+def assert_stands(server: Served) -> None:
+    """The next good request is answered right."""
+    answer = server.predict(GOOD)
+    assert (answer.status, answer.json) == (200, ANSWER)
+    assert server.process.poll() is None
+
+
+def assert_fair(answer: Answer) -> None:
+    """Answered, or refused as the client's fault with a message."""
+    assert answer.status in (200, 400, 404), answer.text[:500]
+    if answer.status != 200:
+        assert answer.error
+
+
+# --- REST -----------------------------------------------------------------------------------------------------------
+
+numbers = st.one_of(
+    st.integers(),
+    st.floats(),
+    st.sampled_from([0, -1, 2**31, 2**53 + 1, 2**63, 2**64, 10**400, -(10**30), 1e308, 5e-324]),
+)
+leaves = st.one_of(st.none(), st.booleans(), numbers, st.text(), st.fixed_dictionaries({"b64": st.text(max_size=8)}))
+trees = st.recursive(leaves, lambda child: st.lists(child, max_size=4) | st.dictionaries(st.text(max_size=3), child, max_size=3))
+signatures = st.sampled_from(
+    ["serving_default", "sum_and_product", "with_default", "matmul", "total", "first_row", "none", "twice", "text", "constant",
+     "classify", "regress", "", "foo", *(f"echo_{dtype}" for dtype in ECHOED if dtype not in NO_JSON_TYPE)]
+)  # fmt: skip
+
+
+@st.composite
+def tensors(draw: st.DrawFn) -> Any:
+    """Nested lists that are nearly tensors: one shape, mostly one kind of leaf."""
+    kind = draw(st.sampled_from([numbers, st.booleans(), st.text(), leaves]))
+    shape = draw(st.lists(st.integers(0, 3), max_size=4))
+
+    def build(dims: list[int]) -> Any:
+        return [build(dims[1:]) for _ in range(dims[0])] if dims else draw(kind)
+
+    return build(shape)
+
+
+inputs = st.one_of(tensors(), trees, st.dictionaries(st.sampled_from(["x", "a", "b", "text", "inputs", "scale"]), tensors(), max_size=3))
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """Predict requests that are right, or a little wrong."""
+    document: dict[str, Any] = {}
+    if draw(st.booleans()):
+        document["signature_name"] = draw(st.one_of(signatures, signatures, leaves))
+    if draw(st.booleans()):
+        document["instances"] = draw(st.one_of(st.lists(inputs, max_size=3), inputs))
+    if draw(st.integers(0, 3)) or not document:
+        document["inputs"] = draw(inputs)
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
+@fuzzed
+@given(body=st.binary(max_size=300))
+def test_any_bytes(many: Served, body: bytes) -> None:
+    assert_fair(many.predict(body))
+    assert_stands(many)
+
+
+@fuzzed
+@given(body=bodies())
+def test_any_json(many: Served, body: bytes) -> None:
+    assert_fair(many.predict(body))
+    assert_stands(many)
+
+
+@fuzzed
+@given(body=bodies(), data=st.data())
+def test_damaged_json(many: Served, body: bytes, data: st.DataObject) -> None:
+    """A request with a few bytes changed, cut or put in."""
+    damaged = bytearray(body)
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(damaged)))
+        end = data.draw(st.integers(start, min(len(damaged), start + 3)))
+        damaged[start:end] = data.draw(st.one_of(st.binary(max_size=2), st.sampled_from(list(b'[]{},:"\\-+.eE0N\xff\x00')).map(lambda b: bytes([b]))))
+    assert_fair(many.predict(bytes(damaged)))
+    assert_stands(many)
+
+
+@fuzzed
+@given(value=inputs, row=st.booleans())
+def test_the_same_question_gets_the_same_answer(many: Served, value: Any, row: bool) -> None:
+    """However it is written: a name that is the default, white space, keys that are ignored."""
+    form = "instances" if row else "inputs"
+    plain = many.predict(json.dumps({form: value}))
+    named = many.predict(json.dumps({"signature_name": "serving_default", form: value}))
+    spaced = many.predict(json.dumps({form: value}, indent=1))
+    more = many.predict(json.dumps({"parameters": {"a": [1]}, form: value}))
+    assert_fair(plain)
+    assert {(one.status, one.body) for one in (plain, spaced)} == {(plain.status, plain.body)}
+    for other in (named, more):  # their error messages may show the whole request
+        assert other.status == plain.status
+        assert other.body == plain.body or plain.status == 400
+
+
+@fuzzed
+@given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60), method=st.sampled_from(["GET", "POST", "PUT"]))
+def test_any_path(many: Served, path: str, method: str) -> None:
+    for start in ("/", "/v1/", "/v1/models/many"):
+        assert many.ask(method, start + path, GOOD if method == "POST" else None).status in (200, 400, 404)
+    assert_stands(many)
+
+
+def _expected_text(value: float, digits: int, width: str) -> str:
+    """§3.10 spelled out: six digits if they say the number, else all that may be needed; `.0` on whole numbers."""
+    short = f"{value:.6g}"
+    text = short if _rounded(float(short), width) == value else f"{value:.{digits}g}"
+    return text if "." in text or "e" in text else text + ".0"
+
+
+def _rounded(value: float, width: str) -> float:
+    return struct.unpack(width, struct.pack(width, value))[0]
+
+
+@fuzzed
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=50))
+def test_floats_are_written_as_specified(many: Served, values: list[float]) -> None:
+    """§3.10, and what comes back is what was sent, to the last bit."""
+    answer = many.predict({"signature_name": "echo_float", "inputs": values})
+    assert [_rounded(value, "f") for value in answer.json["outputs"]] == values
+    assert "".join(answer.text.split())[len('{"outputs":[') : -2].split(",") == [_expected_text(v, 9, "f") for v in values]
+
+
+@fuzzed
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
+def test_doubles_are_written_as_specified(many: Served, values: list[float]) -> None:
+    answer = many.predict({"signature_name": "echo_double", "inputs": values})
+    assert answer.json["outputs"] == values
+    assert "".join(answer.text.split())[len('{"outputs":[') : -2].split(",") == [_expected_text(v, 17, "d") for v in values]
+
+
+@fuzzed
+@given(st.lists(st.text(), min_size=1, max_size=10), st.booleans())
+def test_strings_come_back(many: Served, values: list[str], ascii_only: bool) -> None:
+    sent = json.dumps({"signature_name": "echo_string", "inputs": values}, ensure_ascii=ascii_only)
+    assert many.predict(sent.encode()).json == {"outputs": values}
+
+
+@fuzzed
+@given(st.integers(), st.sampled_from([dtype for dtype in ECHOED if "int" in dtype and dtype != "uint16"]))
+def test_integers_come_back_or_are_refused(many: Served, value: int, dtype: str) -> None:
+    """§3.8: small types wrap what fits int32; everything else is exact or refused."""
+    bits = int(dtype.removeprefix("u").removeprefix("int"))
+    signed = not dtype.startswith("u")
+    accepted = (bits, signed) if bits >= 32 else (32, True)
+    low, high = (-(1 << accepted[0] - 1), 1 << accepted[0] - 1) if accepted[1] else (0, 1 << accepted[0])
+    answer = many.predict(f'{{"signature_name": "echo_{dtype}", "inputs": {value}}}')
+    if low <= value < high:
+        wrapped = value % (1 << bits)
+        assert answer.json == {"outputs": wrapped - (1 << bits) if signed and wrapped >> bits - 1 else wrapped}
+    else:
+        assert answer.status == 400
+
+
+DEPTH = 500_000
+DEEP = {
+    "lists": ("[" * DEPTH + "]" * DEPTH, 400),
+    "lists as an input": ('{"inputs": ' + "[" * DEPTH + "]" * DEPTH + "}", 400),
+    "lists as an instance": ('{"instances": [' + "[" * DEPTH + "1" + "]" * DEPTH + "]}", 400),
+    "objects": ('{"inputs": ' + '{"x":' * DEPTH + "1" + "}" * DEPTH + "}", 400),
+    "an ignored key": ('{"x": ' + "[" * DEPTH + "]" * DEPTH + ', "instances": [1.0, 2.0]}', 200),
+    "as signature_name": ('{"signature_name": ' + "[" * DEPTH + "]" * DEPTH + ', "instances": [1.0]}', 400),
+    "never closed": ('{"inputs": ' + "[" * DEPTH, 400),
+    "lists of objects": ('{"inputs": ' + '[{"a":' * DEPTH, 400),
+    "300 dimensions": ('{"inputs": ' + "[" * 300 + "1" + "]" * 300 + "}", 400),
+}
+
+
+@pytest.mark.parametrize("title", DEEP)
+def test_deep_nesting(many: Served, title: str) -> None:
+    """§3.1: unlimited in the parser; as a tensor it has more dimensions than TensorFlow knows."""
+    body, status = DEEP[title]
+    answer = many.predict(body)
+    assert answer.status == status, answer.text[:300]
+    assert_stands(many)
+
+
+MEGABYTE = 1 << 20
+BIG = {
+    "64 MB of numbers": (lambda: b'{"signature_name": "total", "inputs": [' + b"1.0," * (16 * MEGABYTE) + b"1.0]}", 200),
+    "4 MB of numbers and as many back": (lambda: b'{"instances": [' + b"1.0," * MEGABYTE + b"1.0]}", 200),
+    "64 MB of white space": (lambda: b'{"instances": [1.0, 2.0]' + b" " * (64 * MEGABYTE) + b"}", 200),
+    "64 MB in one string": (lambda: b'{"instances": ["' + b"x" * (64 * MEGABYTE) + b'"]}', 400),
+    "64 MB of zeros": (lambda: bytes(64 * MEGABYTE), 400),
+    "8 MB of digits after the point": (lambda: b'{"instances": [0.' + b"1" * (8 * MEGABYTE) + b"]}", 200),
+    "8 MB of digits for an integer": (lambda: b'{"signature_name": "echo_int64", "inputs": ' + b"1" * (8 * MEGABYTE) + b"}", 400),
+    "200,000 keys": (lambda: b"{" + b",".join(b'"%d":0' % n for n in range(200_000)) + b"}", 400),
+    "200,000 rows": (lambda: json.dumps({"instances": [{"x": 1.0}] * 200_000}).encode(), 200),
+}
+
+
+@pytest.mark.parametrize("title", BIG)
+def test_big_bodies(many: Served, title: str) -> None:
+    make, status = BIG[title]
+    answer = many.ask("POST", PREDICT, make(), timeout=110)
+    assert answer.status == status, answer.text[:300]
+    assert len(answer.body) < 10_000 or status == 200, "an error shows the beginning of what was wrong, not all of it"
+    assert_stands(many)
+
+
+@pytest.mark.parametrize("body", [b"no gzip", b"\x1f\x8b\x08\x00", b""])
+def test_gzip_that_is_none(many: Served, body: bytes) -> None:
+    assert many.ask("POST", PREDICT, body, {"Content-Encoding": "gzip"}).status == 400
+    assert_stands(many)
+
+
+# --- gRPC -----------------------------------------------------------------------------------------------------------
+
+FAULTS = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"}
+
+
+@pytest.fixture(scope="module")
+def grpc_many(many_in_c_api: Served):
+    with calls(many_in_c_api.grpc_port) as made:
+        yield made
+
+
+def assert_grpc_fair(grpc_many: GrpcCalls, sent: PredictRequest) -> None:
+    try:
+        grpc_many.predict(sent)
+    except grpc.RpcError as error:
+        assert error.code().name in FAULTS, f"{error.code()}: {error.details()}\n{sent}"
+        assert error.details()
+    assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
+
+
+@fuzzed
+@given(body=st.binary(max_size=200))
+def test_any_bytes_as_a_message(grpc_many: GrpcCalls, body: bytes) -> None:
+    """Bytes that are a message are answered as one; others fail in the transport's way (INTERNAL) and change nothing."""
+    code, _ = failure(grpc_many.raw_predict, body, timeout=60)
+    assert code in FAULTS | {"INTERNAL"}
+    assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
+
+
+sizes = st.one_of(st.integers(-1, 4), st.sampled_from([2**31, 2**40, 2**62, 2**63 - 1, -(2**63)]))
+
+
+@st.composite
+def lying_tensors(draw: st.DrawFn) -> TensorProto:
+    """TensorProtos whose dtype, shape, values and content need not agree."""
+    dtype = draw(st.one_of(st.sampled_from([types_pb2.DataType.Value(f"DT_{name.upper()}") for name in ECHOED]), st.integers(0, 140)))
+    tensor = TensorProto(dtype=dtype)
+    tensor.tensor_shape.unknown_rank = draw(st.integers(0, 9)) == 0
+    for size in draw(st.lists(sizes, max_size=4)):
+        tensor.tensor_shape.dim.add(size=size)
+    if draw(st.booleans()):
+        tensor.tensor_content = draw(st.binary(max_size=40))
+    int32 = st.integers(-(2**31), 2**31 - 1)
+    for field, values in {
+        "float_val": st.floats(width=32), "double_val": st.floats(), "int_val": int32, "int64_val": st.integers(-(2**63), 2**63 - 1),
+        "string_val": st.binary(max_size=5), "bool_val": st.booleans(), "half_val": int32, "scomplex_val": st.floats(width=32),
+        "uint32_val": st.integers(0, 2**32 - 1), "uint64_val": st.integers(0, 2**64 - 1),
+    }.items():  # fmt: skip
+        if draw(st.integers(0, 3)) == 0:
+            getattr(tensor, field).extend(draw(st.lists(values, max_size=4)))
+    return tensor
+
+
+@fuzzed
+@given(tensor=lying_tensors(), signature=st.sampled_from([f"echo_{dtype}" for dtype in ECHOED] + ["matmul", "total", ""]))
+def test_lying_tensors(grpc_many: GrpcCalls, tensor: TensorProto, signature: str) -> None:
+    """§5.5."""
+    assert_grpc_fair(grpc_many, request("many", signature, x=tensor))
+
+
+@fuzzed
+@given(
+    names=st.dictionaries(st.sampled_from(["x", "a", "b", "", "scale"]) | st.text(max_size=3), lying_tensors(), max_size=3),
+    signature=st.sampled_from(["sum_and_product", "with_default", "", "constant"]) | st.text(max_size=5),
+    version=st.none() | st.integers(-(2**63), 2**63 - 1) | st.just(1),
+    output_filter=st.lists(st.sampled_from(["y", "sum", "product", ""]), max_size=2),
+)
+def test_lying_requests(grpc_many: GrpcCalls, names: dict, signature: str, version: int | None, output_filter: list[str]) -> None:
+    sent = request("many", signature, version)
+    for name, tensor in names.items():
+        sent.inputs[name].CopyFrom(tensor)
+    sent.output_filter.extend(output_filter)
+    assert_grpc_fair(grpc_many, sent)
+
+
+HUGE = {
+    "2^40 floats without a value": ("DT_FLOAT", [2**40], ""),
+    "2^40 floats of one value": ("DT_FLOAT", [2**40], "float"),
+    "2^40 empty strings": ("DT_STRING", [2**40], ""),
+    "2^62 x 4": ("DT_FLOAT", [2**62, 4], ""),
+    "2^32 x 2^32": ("DT_INT8", [2**32, 2**32], ""),
+    "300 dimensions": ("DT_FLOAT", [1] * 300, "float"),
+}
+
+
+@pytest.mark.parametrize("title", HUGE)
+def test_huge_tensors_in_small_messages(grpc_many: GrpcCalls, title: str) -> None:
+    """§5.5 repeats the last value: a message of a few bytes may ask for more memory than there is. It is refused."""
+    dtype, dims, value = HUGE[title]
+    tensor = TensorProto(dtype=types_pb2.DataType.Value(dtype))
+    for size in dims:
+        tensor.tensor_shape.dim.add(size=size)
+    if value:
+        tensor.float_val.append(1.0)
+    signature = {"DT_STRING": "echo_string", "DT_INT8": "echo_int8"}.get(dtype, "echo_float")
+    code, message = failure(grpc_many.predict, request("many", signature, x=tensor))
+    assert code in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"), message
+    assert message
+    assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
+
+
+def test_a_huge_shape_without_elements(grpc_many: GrpcCalls) -> None:
+    """TensorFlow takes [0, 2^62, 2^62] for an empty tensor; to refuse it is fair too."""
+    tensor = TensorProto(dtype=types_pb2.DT_FLOAT)
+    for size in (0, 2**62, 2**62):
+        tensor.tensor_shape.dim.add(size=size)
+    assert_grpc_fair(grpc_many, request("many", "echo_float", x=tensor))
