@@ -39,6 +39,7 @@ class Buffer(ctypes.Structure):
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "TF_NewStatus": (_POINTER, []),
+    "TF_DeleteStatus": (None, [_POINTER]),
     "TF_GetCode": (ctypes.c_int, [_POINTER]),
     "TF_Message": (ctypes.c_char_p, [_POINTER]),
     "TF_NewBuffer": (_POINTER, []),
@@ -128,20 +129,24 @@ def library() -> _Library:
 class Status:
     """A TF_Status for the length of a `with` block; raises on leaving it when the call inside failed.
 
-    Every thread keeps one and uses it again: each call overwrites it.
+    Every thread keeps one for as long as calls succeed: some of them leave an earlier error standing.
     """
 
     _of_thread = threading.local()
 
     def __enter__(self) -> int:
-        if not hasattr(self._of_thread, "pointer"):
+        if not getattr(self._of_thread, "pointer", None):
             self._of_thread.pointer = library().TF_NewStatus()
         return self._of_thread.pointer
 
     def __exit__(self, kind: object, *exc: object) -> None:
         api, pointer = library(), self._of_thread.pointer
-        if kind is None and (code := api.TF_GetCode(pointer)):
-            raise StatusError(Code(code), api.TF_Message(pointer).decode(errors="replace"))
+        if code := api.TF_GetCode(pointer):
+            message = api.TF_Message(pointer).decode(errors="replace")
+            api.TF_DeleteStatus(pointer)
+            self._of_thread.pointer = None
+            if kind is None:
+                raise StatusError(Code(code), message)
 
 
 def to_tensor(array: np.ndarray) -> int:

@@ -4,12 +4,12 @@ import asyncio
 import logging
 
 import grpc
-from aiohttp import web
 
-from labkit.serving.embedded import rest
 from labkit.serving.embedded.dispatch import Dispatcher
 from labkit.serving.embedded.flags import AUTO, Flags
 from labkit.serving.embedded.grpc_services import CHANNEL_OPTIONS, GrpcApi
+from labkit.serving.embedded.http_server import HttpServer
+from labkit.serving.embedded.rest import RestApi
 from labkit.serving.embedded.status import Code, StatusError
 from labkit.serving.embedded.versions import ModelManager
 
@@ -26,14 +26,14 @@ class Listeners:
             Dispatcher(flags.grpc_max_threads),
             tensor_content=flags.enable_serialization_as_tensor_content,
         )
-        self._rest_api = rest.RestApi(
+        rest_api = RestApi(
             manager,
             Dispatcher(flags.rest_api_num_threads),
             timeout_ms=flags.rest_api_timeout_in_ms,
             cors=flags.rest_api_enable_cors_support,
         )
+        self._http_server = HttpServer(rest_api.answer)
         self._grpc_server: grpc.aio.Server | None = None
-        self._runner: web.ServerRunner | None = None
 
     async def open(self) -> None:
         """Open the ports.
@@ -52,20 +52,19 @@ class Listeners:
         if self._flags.rest_api_port:
             rest_wanted = _number(self._flags.rest_api_port)
             try:
-                self._runner, rest_port = await rest.listen(self._rest_api, address, rest_wanted)
+                rest_port = await self._http_server.listen(address, rest_wanted)
             except OSError as error:
                 raise _port_taken("REST", "rest_api_port", address, rest_wanted) from error
         await self._grpc_server.start()
         logger.info("Running gRPC ModelServer at %s:%s ...", address, port)
-        if self._runner:
+        if self._flags.rest_api_port:
             logger.info("Exporting HTTP/REST API at:%s:%s ...", address, rest_port)
 
     async def drain(self, seconds: float) -> None:
         """Refuse new requests and wait up to `seconds` for those in flight."""
-        closing = [self._grpc_server.stop(seconds)] if self._grpc_server else []
-        if self._runner:
-            self._runner._shutdown_timeout = seconds
-            closing.append(self._runner.cleanup())
+        closing = [self._http_server.drain(seconds)]
+        if self._grpc_server:
+            closing.append(self._grpc_server.stop(seconds))
         await asyncio.gather(*closing)
 
 

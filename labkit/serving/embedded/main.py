@@ -69,7 +69,6 @@ def _log_to_stderr() -> None:
         format="%(asctime)s.%(msecs)03d: %(levelname).1s %(name)s] %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
     )
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # what a client did wrong is no news for the log
 
 
 def _model_config(flags: Flags) -> ModelConfig:
@@ -90,6 +89,8 @@ def _parallelism_flag(kind: str) -> str:
 def _prepare_runtime(flags: Flags) -> None:
     """Open TensorFlow's library in a thread: Python's own imports go on meanwhile."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Sockets are then read by the thread that also takes finished calls: a quarter less CPU time for a small call.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
     from labkit.serving.embedded import c_api
     from labkit.serving.embedded.session import choose_runtime
 

@@ -2,14 +2,12 @@
 
 import logging
 import re
-import zlib
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from labkit.serving.embedded import json_answer, json_document, json_numbers, json_tensor
 from labkit.serving.embedded.dispatch import Dispatcher
+from labkit.serving.embedded.http_server import Request, Response
 from labkit.serving.embedded.predict import predict
 from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Servable
 from labkit.serving.embedded.session import RunLimits
@@ -19,7 +17,6 @@ from labkit.serving.embedded.versions import ModelManager
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BODY = (1 << 31) - 1  # as for a gRPC message
 _NAME = r"/(?P<name>[^/:]+)"
 _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(f"/v1/models{_NAME}{_WHICH}:(?P<verb>predict|classify|regress)", re.IGNORECASE)
@@ -31,8 +28,8 @@ _CORS = {
     "Access-Control-Allow-Headers": "Content-Type",
 }
 _NOT_FOUND_PAGE = (
-    "<html><head><title>404 Not Found</title></head>"
-    "<body><h1>Not Found</h1><p>Only /v1/models/... is served here.</p></body></html>\n"
+    b"<html><head><title>404 Not Found</title></head>"
+    b"<body><h1>Not Found</h1><p>Only /v1/models/... is served here.</p></body></html>\n"
 )
 
 
@@ -45,40 +42,31 @@ class RestApi:
         self._timeout_ms = timeout_ms
         self._headers = {**_JSON, **(_CORS if cors else {})}
 
-    async def answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: Request) -> Response:
         """One request to one response; every error becomes an answer with its status."""
-        path = request.raw_path
-        if path[:4].lower() != "/v1/":
-            return web.Response(status=404, text=_NOT_FOUND_PAGE, content_type="text/html")
+        if request.target[:4].lower() != "/v1/":
+            return Response(_NOT_FOUND_PAGE, 404, {"Content-Type": "text/html"})
         if request.method == "OPTIONS":
             return self._preflight(request)
         try:
-            body = await self._route(request, path)
+            return Response(await self._route(request, request.target), headers=self._headers)
         except StatusError as error:
             return self._error(error)
-        except web.HTTPRequestEntityTooLarge:
-            return self._error(invalid_argument(f"The request is larger than {LARGEST_BODY} bytes"))
-        except web.RequestPayloadError as error:  # bad chunks, or no gzip where gzip is announced
-            return self._error(invalid_argument(f"The request's body cannot be read: {error}"))
-        except ConnectionError:
-            raise
         except Exception:
-            logger.exception("A %s request to %s failed", request.method, path)
+            logger.exception("A %s request to %s failed", request.method, request.target)
             return self._error(StatusError(Code.INTERNAL, "The server failed on this request; its log has the details"))
-        return web.Response(body=body, headers=self._headers)
 
-    def _error(self, error: StatusError) -> web.Response:
-        body = json_answer.document({"error": error.message})
-        return web.Response(body=body, status=error.http_status, headers=self._headers)
+    def _error(self, error: StatusError) -> Response:
+        return Response(json_answer.document({"error": error.message}), error.http_status, self._headers)
 
-    def _preflight(self, request: web.BaseRequest) -> web.Response:
-        origin = request.headers.get("Origin", "")
+    def _preflight(self, request: Request) -> Response:
+        origin = request.headers.get("origin", "")
         known = "http://" in origin or "https://" in origin
-        return web.Response(status=200 if known else 400, headers=self._headers)
+        return Response(status=200 if known else 400, headers=self._headers)
 
-    async def _route(self, request: web.BaseRequest, path: str) -> bytes:
+    async def _route(self, request: Request, path: str) -> bytes:
         if request.method == "POST" and (match := _POST.fullmatch(path)):
-            return await self._post(match, await _body(request))
+            return await self._post(match, request.body())
         if request.method == "GET" and (match := _GET.fullmatch(path)):
             return self._get(match)
         raise invalid_argument(f"Malformed request: {request.method} {path}")
@@ -114,18 +102,6 @@ class RestApi:
     def _refuse_label(self, match: re.Match[str]) -> None:
         if match["label"]:
             raise invalid_argument(f"Unrecognized servable version label: {unquote(match['label'])}")
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    """The request's body, unpacked: aiohttp does so for ``gzip``, upstream for every encoding with gzip in its name."""
-    body = await request.read()
-    encoding = request.headers.get("Content-Encoding", "").lower()
-    if encoding == "gzip" or "gzip" not in encoding:
-        return body
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(body, LARGEST_BODY)
-    except zlib.error as error:
-        raise invalid_argument(f"The body is no gzip data, as Content-Encoding promises: {error}") from None
 
 
 def _model(match: re.Match[str]) -> str:
@@ -174,23 +150,3 @@ def _input_types(servable: Servable, signature_name: str) -> dict[str, int]:
     if not types:
         raise invalid_argument(f"Failed to get input map for signature: {signature_name}")
     return types
-
-
-async def listen(api: RestApi, address: str, port: int) -> tuple[web.ServerRunner, int]:
-    """Start to serve on `address`:`port` (0: a free one); returns the runner to clean up and the port.
-
-    Raises:
-        OSError: the port is taken.
-    """
-
-    def request_with_large_body(*parts: Any) -> web.BaseRequest:
-        message, payload, protocol, writer, task = parts
-        return web.BaseRequest(
-            *(message, payload, protocol, writer, task, protocol._loop), client_max_size=LARGEST_BODY
-        )
-
-    server = web.Server(api.answer, request_factory=request_with_large_body, access_log=None)
-    runner = web.ServerRunner(server)
-    await runner.setup()
-    await web.TCPSite(runner, address, port).start()
-    return runner, runner.addresses[0][1]
