@@ -21,6 +21,7 @@ from labkit.serving.embedded.status import Code, StatusError
 _LIBRARIES = {"linux": "libtensorflow_cc.so.2", "darwin": "libtensorflow_cc.2.dylib"}
 _POINTER = ctypes.c_void_p
 _INT64S = ctypes.POINTER(ctypes.c_int64)
+_FEW_BYTES = 4096
 _SIZE_OF_TSTRING = 24  # sizeof(TF_TString), tensorflow/core/platform/ctstring_internal.h
 _DEALLOCATOR = ctypes.CFUNCTYPE(None, _POINTER, ctypes.c_size_t, _POINTER)
 
@@ -155,10 +156,12 @@ def to_tensor(array: np.ndarray) -> int:
     shape = (ctypes.c_int64 * array.ndim)(*array.shape)
     if data_type.number == dtypes.STRING:
         return _string_tensor(array, shape)
-    array = array if array.flags.c_contiguous else array.copy()
     tensor = library().TF_AllocateTensor(data_type.number, shape, array.ndim, array.nbytes)
-    if array.nbytes:
+    if array.nbytes > _FEW_BYTES:
+        array = array if array.flags.c_contiguous else array.copy()
         ctypes.memmove(library().TF_TensorData(tensor), array.ctypes.data, array.nbytes)
+    elif array.nbytes:  # copied twice, which is quicker than asking numpy for an address
+        ctypes.memmove(library().TF_TensorData(tensor), array.tobytes(), array.nbytes)
     return tensor
 
 

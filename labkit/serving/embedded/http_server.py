@@ -156,11 +156,11 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request itself was complete; it is answered in HTTP/1.1
-            if self._waiting:
-                self._waiting[-1].keep_alive = False
+        except httptools.HttpParserUpgrade as upgrade:
+            self.data_received(self._without_upgrade(data[upgrade.args[0] :]))
+            return
         except httptools.HttpParserError as error:
-            self._refuse(f"Malformed HTTP: {error}")
+            self._refuse(f"Malformed HTTP: {error.__context__ or error}")
             return
         if self._waiting and not self._answering:
             self._answering = asyncio.get_running_loop().create_task(self._answer_waiting())
@@ -209,6 +209,14 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self._transport.abort()
+
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """The request that asked for another protocol once more, without asking: the parser left its body unread."""
+        request = self._waiting.pop()
+        self._parser = httptools.HttpRequestParser(self)
+        wanted = {name: value for name, value in request.headers.items() if name not in ("upgrade", "connection")}
+        lines = [f"{request.method} {request.target} HTTP/1.1", *(f"{n}: {v}" for n, v in wanted.items()), "", ""]
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + rest
 
     def _count_head(self, size: int) -> None:
         self._head_bytes += size

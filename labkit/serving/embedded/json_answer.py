@@ -6,6 +6,7 @@ double); a whole number keeps a ``.0``. NaN and infinities are bare words, which
 
 import base64
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from labkit.serving.embedded import dtypes
 from labkit.serving.embedded.status import StatusError, invalid_argument
 
 _INDENT = "    "
+_FEW = 64
+_SINGLE = struct.Struct("f")
 
 
 def predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
@@ -117,15 +120,22 @@ def _not_json(data_type: dtypes.DataType) -> StatusError:
 
 
 def _float_texts(flat: np.ndarray) -> list[str]:
-    values = flat.tolist()
-    texts = [f"{value:.6g}" for value in values]
-    with np.errstate(over="ignore"):
-        same = np.array(list(map(float, texts)), np.float64).astype(flat.dtype) == flat
-    digits = ".9g" if flat.dtype == np.float32 else ".17g"
+    values, single = flat.tolist(), flat.dtype == np.float32
+    shorts = [f"{value:.6g}" for value in values]
+    read_back = list(map(float, shorts))
+    if single and flat.size <= _FEW:  # numpy's preparations cost more than a few numbers do
+        same = [_as_single(number) == value for number, value in zip(read_back, values, strict=True)]
+    else:
+        same = (np.array(read_back, np.float64).astype(flat.dtype) == flat).tolist()
+    digits = ".9g" if single else ".17g"
     return [
-        _as_float(text if short else format(value, digits))
-        for text, short, value in zip(texts, same.tolist(), values, strict=True)
+        _as_float(short if exact else format(value, digits))
+        for short, exact, value in zip(shorts, same, values, strict=True)
     ]
+
+
+def _as_single(value: float) -> float:
+    return _SINGLE.unpack(_SINGLE.pack(value))[0]
 
 
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
