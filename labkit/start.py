@@ -1,8 +1,9 @@
 """First import of every lab: quiet TensorFlow, the same seeds, one figure style.
 
 ``from labkit import start`` imports TensorFlow with its chatter kept out of the notebook, hides GPUs, seeds
-everything and sets the style of figures. `workspace` then gives the lab its own empty folder and seeds again, so a
-setup cell that calls it makes "Run all" give the same numbers a second time in the same kernel.
+everything, keeps requests to this machine away from proxies and sets the style of figures. `workspace` then gives the
+lab its own empty folder and seeds again, so a setup cell that calls it makes "Run all" give the same numbers a second
+time in the same kernel.
 
 A lab that wants the machine's GPU sets ``os.environ["LABKIT_GPU"] = "1"`` before this import.
 """
@@ -97,8 +98,16 @@ def workspace(lab: str) -> Path:
     return folder
 
 
+def _ask_loopback_directly() -> None:
+    """Keeps requests to this machine away from a proxy that the environment names; `requests` would send them there."""
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+
+
 tensorflow_said: str = _import_tensorflow()
 """What TensorFlow wrote to descriptor 2 while it was imported; worth a look when something is odd."""
 
+_ask_loopback_directly()
 plot.use_style()
 seed()

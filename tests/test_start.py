@@ -112,3 +112,18 @@ def test_start_works_where_tensorflow_already_runs() -> None:
     from labkit import start
 
     assert start.SEED == 7
+
+
+def test_requests_to_this_machine_go_past_a_proxy():
+    program = (
+        "from labkit import start\n"
+        "import http.server, threading, requests\n"
+        "server = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)\n"
+        "server.RequestHandlerClass.log_message = lambda *_: None\n"
+        "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
+        "print(requests.get(f'http://127.0.0.1:{server.server_port}/').status_code)\n"
+    )
+    proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "example.org"}
+    environment = {**{k: v for k, v in os.environ.items() if k.lower() != "no_proxy"}, **proxies}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == "200\n"
