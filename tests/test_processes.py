@@ -83,7 +83,7 @@ def test_one_that_ends_before_it_is_ready_shows_its_log():
 
 
 def test_one_that_never_gets_ready_is_stopped():
-    with pytest.raises(ProcessError, match="not ready after 0.3 s") as error:
+    with pytest.raises(ProcessError, match=r"not ready after 0\.3 s") as error:
         processes.start([*SLEEPER[:-1], "import os, time; print(os.getpid()); time.sleep(600)"], **slow())
     assert not runs(int(error.value.log))
 

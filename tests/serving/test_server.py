@@ -77,13 +77,15 @@ def test_a_folder_of_a_single_version_says_to_pass_its_parent(half_plus_two):
 
 def test_a_saved_model_without_a_version_folder_says_to_move_it(half_plus_two, tmp_path):
     shutil.copytree(half_plus_two / "1", tmp_path / "flat")
-    with pytest.raises(ModelFolderError, match="itself a SavedModel.*Move it into a folder 1"):
+    with pytest.raises(ModelFolderError, match=r"itself a SavedModel.*Move it into a folder 1"):
         labkit.serve(tmp_path / "flat")
 
 
 def test_a_model_one_folder_too_deep_is_found(half_plus_two, tmp_path):
     shutil.copytree(half_plus_two, tmp_path / "models" / "deep")
-    with pytest.raises(ModelFolderError, match=r"holds: deep/\. There is .*deep/1/saved_model\.pb: one folder too deep"):
+    with pytest.raises(
+        ModelFolderError, match=r"holds: deep/\. There is .*deep/1/saved_model\.pb: one folder too deep"
+    ):
         labkit.serve(tmp_path / "models")
 
 
@@ -126,7 +128,63 @@ def test_the_binary_backend_starts_the_program_on_the_path(half_plus_two, tmp_pa
         np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
 
 
-def test_no_server_survives_a_killed_kernel(half_plus_two):
+def test_the_docker_backend_runs_the_container_as_production_does(half_plus_two, tmp_path, monkeypatch):
+    """No engine here: a `docker` command that reads what it is told and serves as the container would."""
+    command = tmp_path / "docker"
+    command.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        "words = sys.argv[1:]\n"
+        "assert words[:3] == ['run', '--rm', '--init'], words\n"
+        "named = dict(word.removeprefix('--').split('=', 1) for word in words if '=' in word)\n"
+        "grpc, rest = [word.split('=')[1].rsplit(':', 1) for word in words if word.startswith('--publish=')]\n"
+        "assert (grpc[1], rest[1]) == ('8500', '8501')\n"
+        "assert grpc[0].startswith('127.0.0.1:') and rest[0].startswith('127.0.0.1:')\n"
+        "mount = dict(part.split('=') for part in named['mount'].split(',') if '=' in part)\n"
+        "name = named['env'].removeprefix('MODEL_NAME=')\n"
+        "assert mount['target'] == '/models/' + name\n"
+        "image = words.index('tensorflow/serving')\n"
+        "flags = [f'--port={grpc[0].split(chr(58))[1]}', f'--rest_api_port={rest[0].split(chr(58))[1]}',\n"
+        "         f'--model_name={name}', f'--model_base_path={mount[\"source\"]}', *words[image + 1:]]\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'labkit', 'serve', *flags])\n"
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with labkit.serve(half_plus_two, backend="docker", enable_serialization_as_tensor_content=True) as server:
+        assert server.backend == "docker"
+        np.testing.assert_array_equal(server.predict(INPUT), ANSWER)
+        np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
+
+
+def test_no_server_survives_a_killed_jupyter_kernel(half_plus_two):
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel()
+    said = []
+    client.execute_interactive(
+        f"import labkit\nserver = labkit.serve({str(half_plus_two)!r})\nprint(server.pid)",
+        output_hook=lambda message: said.append(message["content"].get("text", "")),
+        timeout=60,
+    )
+    server = psutil.Process(int("".join(said)))
+    assert server.is_running()
+    kernel = manager.provisioner.process
+    kernel.kill()
+    kernel.wait()
+    assert_gone(server)
+    client.stop_channels()
+    manager.cleanup_resources()
+
+
+def assert_gone(server):
+    """Within the two seconds that are promised."""
+    deadline = time.monotonic() + 2.0
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the server outlived its kernel by 2 s"
+        time.sleep(0.02)
+
+
+def test_no_server_survives_a_killed_program(half_plus_two):
     kernel = subprocess.Popen(
         [
             *(sys.executable, "-c"),
@@ -144,7 +202,4 @@ def test_no_server_survives_a_killed_kernel(half_plus_two):
     kernel.kill()
     kernel.wait()
     kernel.stdout.close()
-    deadline = time.monotonic() + 2.0
-    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "the server outlived its kernel by 2 s"
-        time.sleep(0.02)
+    assert_gone(server)

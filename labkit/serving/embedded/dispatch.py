@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.session import RunLimits
-from labkit.serving.embedded.status import Code, StatusError
 
 Answer = TypeVar("Answer")
 
@@ -67,11 +66,11 @@ class Dispatcher:
         Args:
             servable: the version that answers.
             request_bytes: the size of the request's body.
-            timeout_ms: how long the answer may take; 0 for no limit.
+            timeout_ms: how long the model may run; 0 for no limit.
             answer: decodes, runs and encodes; gets the limits to run the model with.
 
         Raises:
-            StatusError: what `answer` raises; DEADLINE_EXCEEDED when it takes too long (it then ends unheard).
+            StatusError: what `answer` raises.
         """
         pace = self._pace(servable, request_bytes)
         if pace is None or not pace.trusted:
@@ -102,7 +101,5 @@ class Dispatcher:
         servable.hold()
         running = asyncio.get_running_loop().run_in_executor(self._pool, timed)
         running.add_done_callback(lambda _: servable.release())
-        try:
-            return await asyncio.wait_for(asyncio.shield(running), timeout_ms / 1000 if timeout_ms else None)
-        except TimeoutError:
-            raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from None
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())  # also heard if the caller left
+        return await asyncio.shield(running)  # a caller that leaves must not free what the thread still uses
