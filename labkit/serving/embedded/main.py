@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("labkit.serving")
 START_FAILURE = 255
+# Sockets are then read by the thread that also takes finished calls: a fifth less processor time for a small call.
+GRPC_EXPERIMENTS = "-event_engine_listener"
 
 
 def main(argv: list[str]) -> int:
@@ -89,8 +91,7 @@ def _parallelism_flag(kind: str) -> str:
 def _prepare_runtime(flags: Flags) -> None:
     """Open TensorFlow's library in a thread: Python's own imports go on meanwhile."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Sockets are then read by the thread that also takes finished calls: a quarter less CPU time for a small call.
-    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
+    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     from labkit.serving.embedded import c_api
     from labkit.serving.embedded.session import choose_runtime
 

@@ -1,0 +1,104 @@
+"""Measurements of one run, the bars they have to clear, and the two result files."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+Rounds = dict[str, list[float]]  # side -> one value a round; the same rounds for all sides
+
+
+@dataclass
+class Run:
+    """What one run found out: `cases` holds each case's sides, `units` what its numbers are (a rate, or a time)."""
+
+    about: dict[str, str]
+    cases: dict[str, Rounds] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Run":
+        """Read what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What `ours / theirs` must reach in `case`: at least `bound` where more is better, else at most.
+
+    `theirs` are sides' names; of several the fastest counts. Without a bound the ratio is only reported.
+    """
+
+    case: str
+    ours: str
+    theirs: tuple[str, ...]
+    bound: float | None
+    more_is_better: bool = True
+
+
+_FASTAPI = ("FastAPI typed", "FastAPI threadpool")
+_LITSERVE = ("LitServe default", "LitServe tuned")
+BARS = (
+    Bar("process start", "labkit", ("import tensorflow",), 0.5, more_is_better=False),
+    Bar("REST, 1 in flight", "labkit", _FASTAPI, 4),
+    Bar("REST, 8 in flight", "labkit", _FASTAPI, 4),
+    Bar("REST, 1 in flight", "labkit", ("FastAPI blocking",), None),
+    Bar("REST, 8 in flight", "labkit", ("FastAPI blocking",), None),
+    Bar("REST, 1 in flight", "labkit", _LITSERVE, 6),
+    Bar("REST, 8 in flight", "labkit", _LITSERVE, 6),
+    Bar("REST, 1000 x 784", "labkit", _FASTAPI, 3),
+    Bar("gRPC, 1 in flight", "labkit Predict", ("echo",), 1.5, more_is_better=False),
+    Bar("gRPC, 8 in flight", "labkit Predict", ("echo",), 1.5, more_is_better=False),
+    Bar("gRPC, 1 in flight", "labkit Predict", ("labkit REST",), 1, more_is_better=False),
+    Bar("gRPC, 8 in flight", "labkit Predict", ("labkit REST",), 1, more_is_better=False),
+    Bar("Python clients", "grpcio", ("requests",), 1, more_is_better=False),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar after the run: `ratio` is the median over rounds of ours / rival, `low` and `high` its extremes."""
+
+    rival: str
+    ratio: float
+    low: float
+    high: float
+    words: str  # "met", "missed by N%" of the bar, or "" without one
+
+
+def judge(run: Run, bar: Bar) -> Verdict:
+    """Compare within each round, then over rounds: what slows the machine for a while slows all sides of a round."""
+    sides = run.cases[bar.case]
+    fastest = max if bar.more_is_better else min
+    rival = fastest(bar.theirs, key=lambda side: median(sides[side]))
+    ratios = [ours / theirs for ours, theirs in zip(sides[bar.ours], sides[rival], strict=True)]
+    return Verdict(rival, median(ratios), min(ratios), max(ratios), _words(bar, median(ratios)))
+
+
+def _words(bar: Bar, ratio: float) -> str:
+    if bar.bound is None:
+        return ""
+    met = ratio >= bar.bound if bar.more_is_better else ratio <= bar.bound
+    return "met" if met else f"missed by {abs(1 - ratio / bar.bound):.0%}"
+
+
+def page(run: Run) -> str:
+    """The results as Markdown."""
+    lines = ["# Benchmark", "", "All sides in one run, in turns, the others suspended; the first round is warm-up.", ""]
+    lines += ["| case | ours / fastest rival | ratio (rounds) | bar | |", "| --- | --- | --- | --- | --- |"]
+    for bar in (bar for bar in BARS if bar.case in run.cases):
+        verdict = judge(run, bar)
+        ratio = f"**{verdict.ratio:.2f}** ({verdict.low:.2f} to {verdict.high:.2f})"
+        bound = "" if bar.bound is None else f"{'>=' if bar.more_is_better else '<='} {bar.bound:g}"
+        lines.append(f"| {bar.case} | {bar.ours} / {verdict.rival} | {ratio} | {bound} | {verdict.words} |")
+    lines += ["", "| case | side | median | lowest | highest | unit |", "| --- | --- | --- | --- | --- | --- |"]
+    for case, sides in run.cases.items():
+        for side, values in sides.items():
+            numbers = " | ".join(f"{value:,.4g}" for value in (median(values), min(values), max(values)))
+            lines.append(f"| {case} | {side} | {numbers} | {run.units[case]} |")
+    return "\n".join([*lines, "", *(f"- {key}: {value}" for key, value in run.about.items())]) + "\n"
