@@ -18,6 +18,7 @@ import httptools
 from labkit.serving.embedded.status import invalid_argument
 
 LARGEST_BODY = (1 << 31) - 1  # as for a gRPC message
+_LARGEST_UNPACKED = 1 << 28  # two megabytes of gzip can hold two gigabytes
 _LARGEST_HEAD = 65_536
 _LONGEST_QUEUE = 16
 
@@ -49,13 +50,13 @@ class Request:
             return body
         unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
-            body = unpacking.decompress(body, LARGEST_BODY)
+            body = unpacking.decompress(body, _LARGEST_UNPACKED)
         except zlib.error as error:
             raise invalid_argument(
                 f"The request's body is no gzip data, as Content-Encoding promises: {error}"
             ) from None
         if not unpacking.eof:
-            raise invalid_argument("The body is cut off, or larger than 2 GiB when unpacked")
+            raise invalid_argument(f"The body is cut off, or larger than {_LARGEST_UNPACKED} bytes when unpacked")
         return body
 
 
@@ -187,6 +188,8 @@ class _Connection(asyncio.Protocol):
         self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        if int(self._request.headers.get("content-length", 0)) > LARGEST_BODY:
+            raise ValueError(f"the body is larger than {LARGEST_BODY} bytes")
         if self._request.headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
