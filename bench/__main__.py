@@ -16,8 +16,8 @@ import grpc
 import numpy as np
 
 from bench import environment, load, report, servers
+from labkit import GrpcClient
 from labkit.errors import LabkitError
-from labkit.serving.client import GrpcClient
 
 HERE = Path(__file__).parent
 ECHO = "/echo.Echo/Echo"

@@ -95,7 +95,7 @@ def _judge_tensors(inputs: Any) -> str | None:
     ),
 )
 def _rolled_back(answer: Any) -> str | None:
-    from labkit.serving.client import VersionStatus
+    from labkit.serving import VersionStatus
 
     if not isinstance(answer, list) or not all(isinstance(each, VersionStatus) for each in answer):
         return "the list that server.status() returns is asked for"

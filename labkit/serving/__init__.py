@@ -7,16 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.serving.client import GrpcClient, RestClient, VersionStatus
+    from labkit.serving.grpc_client import GrpcClient
+    from labkit.serving.rest_client import RestClient
     from labkit.serving.server import ModelServer, serve
+    from labkit.serving.version_status import VersionStatus
 
-_HOMES = {"GrpcClient": "client", "RestClient": "client", "VersionStatus": "client", "ModelServer": "server"}
+_HOMES = {
+    "GrpcClient": "grpc_client",
+    "ModelServer": "server",
+    "RestClient": "rest_client",
+    "VersionStatus": "version_status",
+    "serve": "server",
+}
 __all__ = ["GrpcClient", "ModelServer", "RestClient", "VersionStatus", "serve"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module(f"labkit.serving.{_HOMES.get(name, 'server')}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"labkit.serving.{_HOMES[name]}"), name)
     raise AttributeError(
         f"module 'labkit.serving' has no attribute {name!r}; its public names are {', '.join(__all__)}"
     )

@@ -8,9 +8,11 @@ from typing import Any, Self
 from labkit import processes
 from labkit.errors import ModelFolderError, ProcessError, ServerStartError
 from labkit.serving import backends
-from labkit.serving.client import GrpcClient, Inputs, RestClient, VersionStatus
 from labkit.serving.embedded.config import ModelConfig, check_folder
 from labkit.serving.embedded.status import StatusError
+from labkit.serving.grpc_client import GrpcClient
+from labkit.serving.rest_client import RestClient
+from labkit.serving.version_status import VersionStatus
 
 _running: dict[tuple[str, str], "ModelServer"] = {}
 _STOP_SECONDS = 35.0  # a little longer than the server's own drain
@@ -51,7 +53,7 @@ class ModelServer:
         return self._process.pid
 
     def predict(
-        self, inputs: Inputs, *, via: str = "grpc", signature_name: str | None = None, version: int | None = None
+        self, inputs: Any, *, via: str = "grpc", signature_name: str | None = None, version: int | None = None
     ) -> Any:
         """Ask the model over gRPC or REST; see `GrpcClient.predict` and `RestClient.predict`.
 

@@ -8,7 +8,7 @@ import pytest
 
 from labkit import data, start
 from labkit.checks import check
-from labkit.serving.client import VersionStatus
+from labkit.serving import VersionStatus
 
 start.seed()
 

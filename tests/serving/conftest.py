@@ -21,7 +21,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     with ExitStack() as servers:
 
         def started(name: str, base_path: Path | str, *flags: str) -> Served:
-            return servers.enter_context(Served(tmp_path_factory.mktemp("server"), name, base_path, *flags))
+            server = Served(tmp_path_factory.mktemp("server"), name, base_path, *flags)
+            servers.callback(lambda: print(server.output))  # pytest shows it when the test failed
+            return servers.enter_context(server)
 
         yield started
 

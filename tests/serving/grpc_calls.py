@@ -1,4 +1,4 @@
-"""gRPC to a server under test: stubs of tensorflow-serving-api, raw bytes where a test wants them, and short requests."""
+"""gRPC to a server under test: stubs of tensorflow-serving-api, raw bytes where wanted, and short requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,10 +51,17 @@ def request(name: str | None, signature: str = "", version: int | None = None, *
     return made
 
 
-def failure(call: Any, *arguments: Any, **options: Any) -> tuple[str, str]:
-    """The code's name and the message with which `call` fails."""
+def outcome(call: Any, *arguments: Any, **options: Any) -> tuple[str, str]:
+    """The code's name and the message with which `call` ends: OK, or an error."""
     try:
-        answer = call(*arguments, **options)
+        call(*arguments, **options)
     except grpc.RpcError as error:
         return error.code().name, error.details()
-    raise AssertionError(f"answered instead of failing: {answer}")
+    return "OK", ""
+
+
+def failure(call: Any, *arguments: Any, **options: Any) -> tuple[str, str]:
+    """The code's name and the message with which `call` fails."""
+    code, message = outcome(call, *arguments, **options)
+    assert code != "OK", "answered instead of failing"
+    return code, message

@@ -28,9 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
 
-ECHOED = (
-    "float double int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool string half bfloat16 complex64".split()
-)
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+ECHOED = ("float", "double", *INTEGERS, "bool", "string", "half", "bfloat16", "complex64")
 UNWRITABLE = ("half", "bfloat16", "uint16", "complex64")
 
 COLOURS = ("red", "green", "blue")
@@ -162,7 +161,6 @@ def _add_unusual_answers(made: _Graph) -> None:
     made.signature("none", {"x": x}, {"y": x[:0]})
     made.signature("twice", {"x": x}, {"y": tf.concat([x, x], 0)})
     made.signature("constant", {}, {"y": tf.constant(1.0)})
-
 
     text = made.placeholder("string")
     made.signature("text", {"text": text}, {"text": tf.identity(text), "text_bytes": tf.identity(text)})

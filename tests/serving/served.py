@@ -120,7 +120,7 @@ class Served(Command):
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 60.0
     ) -> Answer:
-        """One request on a connection of its own. `path` goes out as written; a `body` that is no bytes becomes JSON."""
+        """One request on its own connection. `path` goes out as written; a `body` that is no bytes becomes JSON."""
         connection = self.connection(timeout)
         try:
             return ask_on(connection, method, path, body, headers)

@@ -33,7 +33,8 @@ class Case:
 
 def parameters(cases: Iterable[Case]) -> Any:
     """The cases as pytest parameters whose ids show their section (pytest escapes a § in them)."""
-    return pytest.mark.parametrize("case", [pytest.param(case, id=f"section {case.section}: {case.title}") for case in cases])
+    named = [pytest.param(case, id=f"section {case.section}: {case.title}") for case in cases]
+    return pytest.mark.parametrize("case", named)
 
 
 def begins(message: str, expected: str) -> bool:

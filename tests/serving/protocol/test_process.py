@@ -1,20 +1,18 @@
-"""The command: flags, start, what it says, shutdown (§1)."""
+"""The command: flags, start, what it says (§1)."""
 
 import http.client
 import ipaddress
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
 import psutil
 import pytest
 
 from ..grpc_calls import calls, request
-from ..served import Command, Served, until
+from ..served import Command, until
 
 GOOD = {"instances": [1.0]}
 
@@ -68,7 +66,14 @@ def test_help(run) -> None:
     """§1.2: every flag of this server, on stdout."""
     command = run("--help")
     assert command.exit_status() == 255
-    for flag in ("port", "rest_api_port", "model_name", "model_base_path", "file_system_poll_wait_seconds", "rest_api_timeout_in_ms"):
+    for flag in (
+        "port",
+        "rest_api_port",
+        "model_name",
+        "model_base_path",
+        "file_system_poll_wait_seconds",
+        "rest_api_timeout_in_ms",
+    ):
         assert f"--{flag}" in command.stdout
 
 
@@ -100,7 +105,9 @@ def test_no_base_path(run) -> None:
 def test_relative_base_path(run) -> None:
     """§1.6; the hint is ours: the same path made absolute."""
     error = _start_error(run("--port=auto", "--model_name=m", "--model_base_path=models/m"))
-    assert error.startswith("INVALID_ARGUMENT: Expected model m to have an absolute path or URI; got base_path()=models/m")
+    assert error.startswith(
+        "INVALID_ARGUMENT: Expected model m to have an absolute path or URI; got base_path()=models/m"
+    )
     assert os.path.join("models", "m") in error.split("got base_path()=models/m")[1]
 
 
@@ -132,7 +139,9 @@ def test_a_wrong_folder_is_said_at_once(run, tmp_path: Path, title: str) -> None
         place = tmp_path / entry
         place.parent.mkdir(parents=True, exist_ok=True)
         place.mkdir() if entry.endswith("/") else place.touch()
-    error = _start_error(run("--port=auto", "--rest_api_port=auto", "--model_name=m", f"--model_base_path={tmp_path / base}"))
+    error = _start_error(
+        run("--port=auto", "--rest_api_port=auto", "--model_name=m", f"--model_base_path={tmp_path / base}")
+    )
     assert error.split(":")[0] in ("NOT_FOUND", "INVALID_ARGUMENT")
     assert str(tmp_path / base) in error
     for name in names:
@@ -237,84 +246,6 @@ def test_ports_open_only_when_the_model_answers(tmp_path: Path, model: Path) -> 
         assert refused, "asked before it was ready"
         with calls(grpc_port) as grpc_calls:
             assert list(grpc_calls.predict(request("half", x=[1.0])).outputs["y"].float_val) == [2.5]
-
-
-class _InFlight:
-    """A REST and a gRPC request that the server is working on, in threads."""
-
-    def __init__(self, server: Served, seconds: float) -> None:
-        self.answers: dict[str, object] = {}
-        self.server, self.seconds = server, seconds
-        self._threads = [threading.Thread(target=self._rest), threading.Thread(target=self._grpc)]
-        for thread in self._threads:
-            thread.start()
-        busy = psutil.Process(server.process.pid)
-        before = sum(busy.cpu_times()[:2])
-        # The model works while it waits: its processor time says that both requests are being answered.
-        until(lambda: sum(busy.cpu_times()[:2]) - before > 0.4, "the requests are running")
-
-    def _rest(self) -> None:
-        body = {"signature_name": "wait", "inputs": {"seconds": [self.seconds], "x": [7.0]}}
-        try:
-            answer = self.server.predict(body)
-            self.answers["rest"] = (answer.status, answer.json["outputs"])
-        except (OSError, http.client.HTTPException) as error:
-            self.answers["rest"] = error
-
-    def _grpc(self) -> None:
-        try:
-            with calls(self.server.grpc_port) as grpc_calls:
-                sent = request("slow", "wait", seconds=[self.seconds], x=[7.0])
-                self.answers["grpc"] = list(grpc_calls.predict(sent).outputs["y"].float_val)
-        except grpc.RpcError as error:
-            self.answers["grpc"] = error
-
-    def join(self) -> None:
-        for thread in self._threads:
-            thread.join()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains(serve, saved_models, number: signal.Signals) -> None:
-    """§1.11 kills at once; this server answers what it has begun, takes nothing new and exits 0 [deviation §13]."""
-    server = serve("slow", saved_models.slow)
-    in_flight = _InFlight(server, 3.0)
-    server.terminate(number)
-    until(lambda: not _accepts(server.rest_port), "the REST port is closed")
-    until(lambda: not _accepts(server.grpc_port), "the gRPC port is closed")
-    assert server.process.poll() is None, "it waits for the requests in flight"
-    assert not in_flight.answers
-    in_flight.join()
-    assert in_flight.answers == {"rest": (200, [7.0]), "grpc": [7.0]}
-    assert server.exit_status(30) == 0
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_an_idle_server_stops_at_once(serve, model: Path) -> None:
-    """With connections open: idle ones do not hold it up."""
-    server = serve("half", model, "--drain_seconds=600")
-    idle = server.connection()
-    idle.connect()
-    with calls(server.grpc_port) as grpc_calls:
-        grpc_calls.predict(request("half", x=[1.0]))
-        server.terminate()
-        assert server.exit_status(20) == 0
-    idle.close()
-
-
-def test_the_drain_has_an_end(serve, saved_models) -> None:
-    """Ours: --drain_seconds bounds it."""
-    server = serve("slow", saved_models.slow, "--drain_seconds=1")
-    in_flight = _InFlight(server, 600.0)
-    server.terminate()
-    assert server.exit_status(20) == 0
-    in_flight.join()
-    assert not isinstance(in_flight.answers["rest"], tuple)
-    assert isinstance(in_flight.answers["grpc"], grpc.RpcError)
 
 
 def test_a_signal_during_the_start_ends_it(run, model: Path) -> None:

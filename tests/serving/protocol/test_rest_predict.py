@@ -1,13 +1,12 @@
 """REST predict, every rule of §3, in both of the sessions that the server can use."""
 
-
-
+from ..served import Served
 from .cases import Case, begins, parameters, without_white_space
-from .predict_cases import LAYOUT, PREDICT, body
-from ..served import Answer, Served
+from .predict_form_cases import FORMS, body
+from .predict_value_cases import LAYOUT, VALUES
 
 
-@parameters(PREDICT)
+@parameters([*FORMS, *VALUES])
 def test_predict(many_both: Served, case: Case) -> None:
     answer = many_both.predict(body(case.request))
     assert answer.status == case.status, answer.text

@@ -40,7 +40,9 @@ def test_head_is_malformed_and_has_no_body(many: Served) -> None:
     assert (answer.status, answer.body) == (400, b"")
 
 
-@pytest.mark.parametrize("content_type", [None, "application/json", "text/plain", "application/x-www-form-urlencoded", "x;=y"])
+@pytest.mark.parametrize(
+    "content_type", [None, "application/json", "text/plain", "application/x-www-form-urlencoded", "x;=y"]
+)
 def test_content_type_of_the_request_is_ignored(many: Served, content_type: str | None) -> None:
     """§2.5."""
     answer = many.ask("POST", PREDICT, GOOD, {"Content-Type": content_type} if content_type else {})
@@ -78,7 +80,9 @@ def test_gzip_body_is_inflated_and_the_answer_is_plain(many: Served, encoding: s
     assert "Content-Encoding" not in answer.headers
 
 
-@pytest.mark.parametrize(("origin", "status"), [("http://localhost:8888", 200), ("https://a.b", 200), ("null", 400), (None, 400)])
+@pytest.mark.parametrize(
+    ("origin", "status"), [("http://localhost:8888", 200), ("https://a.b", 200), ("null", 400), (None, 400)]
+)
 def test_options(many: Served, origin: str | None, status: int) -> None:
     """§2.7, with the CORS flag off."""
     answer = many.ask("OPTIONS", PREDICT, None, {"Origin": origin} if origin else {})
@@ -112,7 +116,10 @@ def test_metadata(many: Served, path: str) -> None:
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     document = answer.json
     signatures = document["metadata"]["signature_def"].pop("signature_def")
-    assert document == {"model_spec": {"name": "many", "signature_name": "", "version": "1"}, "metadata": {"signature_def": {}}}
+    assert document == {
+        "model_spec": {"name": "many", "signature_name": "", "version": "1"},
+        "metadata": {"signature_def": {}},
+    }
     assert signatures["serving_default"] == {
         "inputs": {"x": _tensor("x:0", shape=[-1, 1])},
         "outputs": {"y": _tensor("y:0", shape=[-1, 1])},

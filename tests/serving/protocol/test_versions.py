@@ -125,7 +125,7 @@ def test_emptied_base_path_unloads_and_a_missing_one_does_not(serve, base: Path,
 
 
 def test_a_broken_version_leaves_the_old_one_serving(serve, base: Path, add) -> None:
-    """§6.11, §6.12: END with its error; with few quick retries instead of 5 × 60 s [deviation §13]; a higher one works."""
+    """§6.11, §6.12: END with its error, after few quick retries [deviation §13: not 5 × 60 s]; a higher one works."""
     add("1", plus=2)
     server = serve("model", base)
     aside = base.with_name("broken")
@@ -144,7 +144,7 @@ def test_a_broken_version_leaves_the_old_one_serving(serve, base: Path, add) -> 
 
 
 def test_a_repaired_version_is_tried_again(serve, base: Path, add) -> None:
-    """§6.12 has it that a failed number is never tried again; this server looks again once the files change [deviation §13]."""
+    """§6.12: upstream never tries a failed number again; here it is, once its files change [deviation §13]."""
     add("1", plus=2)
     server = serve("model", base)
     good = add("2.aside", plus=3)
@@ -157,7 +157,7 @@ def test_a_repaired_version_is_tried_again(serve, base: Path, add) -> None:
 
 
 def test_a_folder_that_is_being_copied_in_waits(serve, base: Path, add) -> None:
-    """§6.14: upstream loads what it sees; this server waits for saved_model.pb [deviation: a learner copies by hand]."""
+    """§6.14: upstream loads what it sees; here saved_model.pb is waited for [deviation: learners copy by hand]."""
     add("1", plus=2)
     server = serve("model", base)
     good = add("2.aside", plus=3)

@@ -1,32 +1,16 @@
-"""Whatever is sent to it, the server stands, blames who is to blame, and answers the next good request."""
+"""Whatever is sent over REST, the server stands, blames who is to blame, and answers the next good request."""
 
 import json
-import os
 import struct
 from typing import Any
 
-import grpc
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.framework.tensor_pb2 import TensorProto
-from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-from ..grpc_calls import GrpcCalls, calls, failure, request
 from ..savedmodels import ECHOED
 from ..served import Answer, Served
-
-# The same examples in every run, so that a failure on one machine is a failure on all; LABKIT_FUZZ=1000 looks further.
-EXAMPLES = int(os.environ.get("LABKIT_FUZZ", "0"))
-fuzzed = settings(
-    max_examples=EXAMPLES or 150,
-    derandomize=not EXAMPLES,
-    database=None,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+from .profile import fuzzed
 
 PREDICT = "/v1/models/many:predict"
 GOOD, ANSWER = {"instances": [1.0, 2.0]}, {"predictions": [2.5, 3.0]}
@@ -47,19 +31,20 @@ def assert_fair(answer: Answer) -> None:
         assert answer.error
 
 
-# --- REST -----------------------------------------------------------------------------------------------------------
-
 numbers = st.one_of(
     st.integers(),
     st.floats(),
     st.sampled_from([0, -1, 2**31, 2**53 + 1, 2**63, 2**64, 10**400, -(10**30), 1e308, 5e-324]),
 )
 leaves = st.one_of(st.none(), st.booleans(), numbers, st.text(), st.fixed_dictionaries({"b64": st.text(max_size=8)}))
-trees = st.recursive(leaves, lambda child: st.lists(child, max_size=4) | st.dictionaries(st.text(max_size=3), child, max_size=3))
-signatures = st.sampled_from(
-    ["serving_default", "sum_and_product", "with_default", "matmul", "total", "first_row", "none", "twice", "text", "constant",
-     "classify", "regress", "", "foo", *(f"echo_{dtype}" for dtype in ECHOED if dtype not in NO_JSON_TYPE)]
-)  # fmt: skip
+trees = st.recursive(
+    leaves, lambda child: st.lists(child, max_size=4) | st.dictionaries(st.text(max_size=3), child, max_size=3)
+)
+SIGNATURES = (
+    "serving_default sum_and_product with_default matmul total first_row none twice text constant classify regress"
+)
+JSON_ECHOES = [f"echo_{dtype}" for dtype in ECHOED if dtype not in NO_JSON_TYPE]
+signatures = st.sampled_from([*SIGNATURES.split(), *JSON_ECHOES, "", "foo"])
 
 
 @st.composite
@@ -74,7 +59,8 @@ def tensors(draw: st.DrawFn) -> Any:
     return build(shape)
 
 
-inputs = st.one_of(tensors(), trees, st.dictionaries(st.sampled_from(["x", "a", "b", "text", "inputs", "scale"]), tensors(), max_size=3))
+names = st.sampled_from(["x", "a", "b", "text", "inputs", "scale"])
+inputs = st.one_of(tensors(), trees, st.dictionaries(names, tensors(), max_size=3))
 
 
 @st.composite
@@ -104,6 +90,9 @@ def test_any_json(many: Served, body: bytes) -> None:
     assert_stands(many)
 
 
+json_bytes = st.sampled_from(list(b'[]{},:"\\-+.eE0N\xff\x00')).map(lambda byte: bytes([byte]))
+
+
 @fuzzed
 @given(body=bodies(), data=st.data())
 def test_damaged_json(many: Served, body: bytes, data: st.DataObject) -> None:
@@ -112,7 +101,7 @@ def test_damaged_json(many: Served, body: bytes, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(damaged)))
         end = data.draw(st.integers(start, min(len(damaged), start + 3)))
-        damaged[start:end] = data.draw(st.one_of(st.binary(max_size=2), st.sampled_from(list(b'[]{},:"\\-+.eE0N\xff\x00')).map(lambda b: bytes([b]))))
+        damaged[start:end] = data.draw(st.one_of(st.binary(max_size=2), json_bytes))
     assert_fair(many.predict(bytes(damaged)))
     assert_stands(many)
 
@@ -134,7 +123,10 @@ def test_the_same_question_gets_the_same_answer(many: Served, value: Any, row: b
 
 
 @fuzzed
-@given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60), method=st.sampled_from(["GET", "POST", "PUT"]))
+@given(
+    path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60),
+    method=st.sampled_from(["GET", "POST", "PUT"]),
+)
 def test_any_path(many: Served, path: str, method: str) -> None:
     for start in ("/", "/v1/", "/v1/models/many"):
         assert many.ask(method, start + path, GOOD if method == "POST" else None).status in (200, 400, 404)
@@ -148,6 +140,10 @@ def _expected_text(value: float, digits: int, width: str) -> str:
     return text if "." in text or "e" in text else text + ".0"
 
 
+def _written(answer: Answer) -> list[str]:
+    return "".join(answer.text.split()).removeprefix('{"outputs":[').removesuffix("]}").split(",")
+
+
 def _rounded(value: float, width: str) -> float:
     return struct.unpack(width, struct.pack(width, value))[0]
 
@@ -158,7 +154,7 @@ def test_floats_are_written_as_specified(many: Served, values: list[float]) -> N
     """§3.10, and what comes back is what was sent, to the last bit."""
     answer = many.predict({"signature_name": "echo_float", "inputs": values})
     assert [_rounded(value, "f") for value in answer.json["outputs"]] == values
-    assert "".join(answer.text.split())[len('{"outputs":[') : -2].split(",") == [_expected_text(v, 9, "f") for v in values]
+    assert _written(answer) == [_expected_text(v, 9, "f") for v in values]
 
 
 @fuzzed
@@ -166,7 +162,7 @@ def test_floats_are_written_as_specified(many: Served, values: list[float]) -> N
 def test_doubles_are_written_as_specified(many: Served, values: list[float]) -> None:
     answer = many.predict({"signature_name": "echo_double", "inputs": values})
     assert answer.json["outputs"] == values
-    assert "".join(answer.text.split())[len('{"outputs":[') : -2].split(",") == [_expected_text(v, 17, "d") for v in values]
+    assert _written(answer) == [_expected_text(v, 17, "d") for v in values]
 
 
 @fuzzed
@@ -217,13 +213,19 @@ def test_deep_nesting(many: Served, title: str) -> None:
 
 MEGABYTE = 1 << 20
 BIG = {
-    "64 MB of numbers": (lambda: b'{"signature_name": "total", "inputs": [' + b"1.0," * (16 * MEGABYTE) + b"1.0]}", 200),
+    "64 MB of numbers": (
+        lambda: b'{"signature_name": "total", "inputs": [' + b"1.0," * (16 * MEGABYTE) + b"1.0]}",
+        200,
+    ),
     "4 MB of numbers and as many back": (lambda: b'{"instances": [' + b"1.0," * MEGABYTE + b"1.0]}", 200),
     "64 MB of white space": (lambda: b'{"instances": [1.0, 2.0]' + b" " * (64 * MEGABYTE) + b"}", 200),
     "64 MB in one string": (lambda: b'{"instances": ["' + b"x" * (64 * MEGABYTE) + b'"]}', 400),
     "64 MB of zeros": (lambda: bytes(64 * MEGABYTE), 400),
     "8 MB of digits after the point": (lambda: b'{"instances": [0.' + b"1" * (8 * MEGABYTE) + b"]}", 200),
-    "8 MB of digits for an integer": (lambda: b'{"signature_name": "echo_int64", "inputs": ' + b"1" * (8 * MEGABYTE) + b"}", 400),
+    "8 MB of digits for an integer": (
+        lambda: b'{"signature_name": "echo_int64", "inputs": ' + b"1" * (8 * MEGABYTE) + b"}",
+        400,
+    ),
     "200,000 keys": (lambda: b"{" + b",".join(b'"%d":0' % n for n in range(200_000)) + b"}", 400),
     "200,000 rows": (lambda: json.dumps({"instances": [{"x": 1.0}] * 200_000}).encode(), 200),
 }
@@ -242,112 +244,3 @@ def test_big_bodies(many: Served, title: str) -> None:
 def test_gzip_that_is_none(many: Served, body: bytes) -> None:
     assert many.ask("POST", PREDICT, body, {"Content-Encoding": "gzip"}).status == 400
     assert_stands(many)
-
-
-# --- gRPC -----------------------------------------------------------------------------------------------------------
-
-FAULTS = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"}
-
-
-@pytest.fixture(scope="module")
-def grpc_many(many_in_c_api: Served):
-    with calls(many_in_c_api.grpc_port) as made:
-        yield made
-
-
-def assert_grpc_fair(grpc_many: GrpcCalls, sent: PredictRequest) -> None:
-    try:
-        grpc_many.predict(sent)
-    except grpc.RpcError as error:
-        assert error.code().name in FAULTS, f"{error.code()}: {error.details()}\n{sent}"
-        assert error.details()
-    assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
-
-
-@fuzzed
-@given(body=st.binary(max_size=200))
-def test_any_bytes_as_a_message(grpc_many: GrpcCalls, body: bytes) -> None:
-    """Bytes that are a message are answered as one; others fail in the transport's way (INTERNAL) and change nothing."""
-    code, _ = failure(grpc_many.raw_predict, body, timeout=60)
-    assert code in FAULTS | {"INTERNAL"}
-    assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
-
-
-sizes = st.one_of(st.integers(-1, 4), st.sampled_from([2**31, 2**40, 2**62, 2**63 - 1, -(2**63)]))
-
-
-@st.composite
-def lying_tensors(draw: st.DrawFn) -> TensorProto:
-    """TensorProtos whose dtype, shape, values and content need not agree."""
-    dtype = draw(st.one_of(st.sampled_from([types_pb2.DataType.Value(f"DT_{name.upper()}") for name in ECHOED]), st.integers(0, 140)))
-    tensor = TensorProto(dtype=dtype)
-    tensor.tensor_shape.unknown_rank = draw(st.integers(0, 9)) == 0
-    for size in draw(st.lists(sizes, max_size=4)):
-        tensor.tensor_shape.dim.add(size=size)
-    if draw(st.booleans()):
-        tensor.tensor_content = draw(st.binary(max_size=40))
-    int32 = st.integers(-(2**31), 2**31 - 1)
-    for field, values in {
-        "float_val": st.floats(width=32), "double_val": st.floats(), "int_val": int32, "int64_val": st.integers(-(2**63), 2**63 - 1),
-        "string_val": st.binary(max_size=5), "bool_val": st.booleans(), "half_val": int32, "scomplex_val": st.floats(width=32),
-        "uint32_val": st.integers(0, 2**32 - 1), "uint64_val": st.integers(0, 2**64 - 1),
-    }.items():  # fmt: skip
-        if draw(st.integers(0, 3)) == 0:
-            getattr(tensor, field).extend(draw(st.lists(values, max_size=4)))
-    return tensor
-
-
-@fuzzed
-@given(tensor=lying_tensors(), signature=st.sampled_from([f"echo_{dtype}" for dtype in ECHOED] + ["matmul", "total", ""]))
-def test_lying_tensors(grpc_many: GrpcCalls, tensor: TensorProto, signature: str) -> None:
-    """§5.5."""
-    assert_grpc_fair(grpc_many, request("many", signature, x=tensor))
-
-
-@fuzzed
-@given(
-    names=st.dictionaries(st.sampled_from(["x", "a", "b", "", "scale"]) | st.text(max_size=3), lying_tensors(), max_size=3),
-    signature=st.sampled_from(["sum_and_product", "with_default", "", "constant"]) | st.text(max_size=5),
-    version=st.none() | st.integers(-(2**63), 2**63 - 1) | st.just(1),
-    output_filter=st.lists(st.sampled_from(["y", "sum", "product", ""]), max_size=2),
-)
-def test_lying_requests(grpc_many: GrpcCalls, names: dict, signature: str, version: int | None, output_filter: list[str]) -> None:
-    sent = request("many", signature, version)
-    for name, tensor in names.items():
-        sent.inputs[name].CopyFrom(tensor)
-    sent.output_filter.extend(output_filter)
-    assert_grpc_fair(grpc_many, sent)
-
-
-HUGE = {
-    "2^40 floats without a value": ("DT_FLOAT", [2**40], ""),
-    "2^40 floats of one value": ("DT_FLOAT", [2**40], "float"),
-    "2^40 empty strings": ("DT_STRING", [2**40], ""),
-    "2^62 x 4": ("DT_FLOAT", [2**62, 4], ""),
-    "2^32 x 2^32": ("DT_INT8", [2**32, 2**32], ""),
-    "300 dimensions": ("DT_FLOAT", [1] * 300, "float"),
-}
-
-
-@pytest.mark.parametrize("title", HUGE)
-def test_huge_tensors_in_small_messages(grpc_many: GrpcCalls, title: str) -> None:
-    """§5.5 repeats the last value: a message of a few bytes may ask for more memory than there is. It is refused."""
-    dtype, dims, value = HUGE[title]
-    tensor = TensorProto(dtype=types_pb2.DataType.Value(dtype))
-    for size in dims:
-        tensor.tensor_shape.dim.add(size=size)
-    if value:
-        tensor.float_val.append(1.0)
-    signature = {"DT_STRING": "echo_string", "DT_INT8": "echo_int8"}.get(dtype, "echo_float")
-    code, message = failure(grpc_many.predict, request("many", signature, x=tensor))
-    assert code in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"), message
-    assert message
-    assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
-
-
-def test_a_huge_shape_without_elements(grpc_many: GrpcCalls) -> None:
-    """TensorFlow takes [0, 2^62, 2^62] for an empty tensor; to refuse it is fair too."""
-    tensor = TensorProto(dtype=types_pb2.DT_FLOAT)
-    for size in (0, 2**62, 2**62):
-        tensor.tensor_shape.dim.add(size=size)
-    assert_grpc_fair(grpc_many, request("many", "echo_float", x=tensor))
