@@ -80,17 +80,29 @@ def _signal(pid: int, members: list[psutil.Process], *, force: bool) -> None:
             process.kill() if force else process.terminate()
 
 
-def same_process(pid: int, created: float) -> bool:
-    """Whether `pid` still is the process that was created at `created`, or gone: its number may have been reused."""
+def identity(pid: int) -> psutil.Process | None:
+    """What tells the process from a later one with the same number; None if it has ended already."""
     try:
-        return abs(psutil.Process(pid).create_time() - created) < 1.0
+        return psutil.Process(pid)
     except psutil.NoSuchProcess:
-        return True
+        return None
+
+
+def is_ours(process: psutil.Process | None) -> bool:
+    """Whether the process's number still stands for it, or for nobody (its group may have members all the same)."""
+    return process is None or process.is_running() or not psutil.pid_exists(process.pid)
+
+
+def run_afterwards(command: list[str]) -> None:
+    """Run a clean-up command; whatever happens to it, the caller goes on."""
+    if command:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(command, capture_output=True, timeout=30, check=False)
 
 
 def main() -> None:
     """Read one JSON object a line until the parent is gone, then clean up after it."""
-    watched: dict[int, dict] = {}
+    watched: dict[int, tuple[psutil.Process | None, list[str]]] = {}
     folders: list[str] = []
     for line in sys.stdin:
         order = json.loads(line)
@@ -99,15 +111,15 @@ def main() -> None:
         elif "forget" in order:
             watched.pop(order["forget"], None)
         else:
-            watched[order["watch"]] = order
-    mine = {pid: order for pid, order in watched.items() if same_process(pid, order["created"])}
+            watched[order["watch"]] = (identity(order["watch"]), order["afterwards"])
+    mine = [pid for pid, (process, _) in watched.items() if is_ours(process)]
     for pid in mine:  # ask all before waiting for any
         _signal(pid, _members(pid), force=False)
     deadline = time.monotonic() + GRACE_SECONDS
-    for pid, order in mine.items():
+    for pid in mine:
         end_group(pid, max(0.0, deadline - time.monotonic()))
-        if order["afterwards"]:
-            subprocess.run(order["afterwards"], capture_output=True, timeout=30, check=False)
+    for _, command in watched.values():
+        run_afterwards(command)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 

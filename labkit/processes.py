@@ -29,11 +29,17 @@ class ManagedProcess:
     Attributes:
         name: what it is called in messages.
         pid: its process id, also the id of its process group.
-        created: when it started, in seconds since 1970; with `pid` it tells one process from all others.
         log_path: the file that takes its standard output and standard error.
     """
 
-    def __init__(self, command: Sequence[str], name: str, env: Mapping[str, str] | None, cwd: str | None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        name: str,
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+        afterwards: Sequence[str],
+    ) -> None:
         self.name = name
         self.log_path = _log_file(name)
         group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}  # own group on Windows
@@ -51,10 +57,8 @@ class ManagedProcess:
             except OSError as error:
                 raise ProcessError(f"{name} could not be started with {command[0]!r}: {error}") from error
         self.pid = self._popen.pid
-        try:
-            self.created = psutil.Process(self.pid).create_time()
-        except psutil.NoSuchProcess:  # ended at once
-            self.created = time.time()
+        self._identity = process_guard.identity(self.pid)
+        self._afterwards = list(afterwards)
         self._stopped = False
 
     @property
@@ -100,12 +104,13 @@ class ManagedProcess:
         """End its whole group: politely, after `grace` seconds by force. Calling it again does nothing."""
         if self._stopped:
             return
-        self._stopped = True
         # A group outlives its leader as long as one member runs, so it is ended also when the leader has gone.
-        if process_guard.same_process(self.pid, self.created):
+        if self.running or process_guard.is_ours(self._identity):
             process_guard.end_group(self.pid, grace, reap=self._popen.poll)
         self._popen.wait()
-        _guard.forget(self)
+        process_guard.run_afterwards(self._afterwards)
+        _guard.forget(self.pid)
+        self._stopped = True
 
     def __enter__(self) -> "ManagedProcess":
         return self
@@ -123,11 +128,11 @@ class _Guard:
         self._owner = 0
         self.folder: Path | None = None
 
-    def watch(self, process: ManagedProcess, afterwards: Sequence[str]) -> None:
-        self._tell({"watch": process.pid, "created": process.created, "afterwards": list(afterwards)})
+    def watch(self, pid: int, afterwards: Sequence[str]) -> None:
+        self._tell({"watch": pid, "afterwards": list(afterwards)})
 
-    def forget(self, process: ManagedProcess) -> None:
-        self._tell({"forget": process.pid})
+    def forget(self, pid: int) -> None:
+        self._tell({"forget": pid})
 
     def logs(self) -> Path:
         """The folder for log files, removed by the guard."""
@@ -198,14 +203,14 @@ def start(
         timeout: seconds to wait for `ready`.
         env: environment variables on top of this process's own.
         cwd: its working folder.
-        afterwards: a command to run after it has ended because this process is gone.
+        afterwards: a command to run once it has ended, whether it was stopped or this process is gone.
 
     Raises:
         ProcessError: it could not be started, ended before it was ready, or was not ready in time; it is not left
             running.
     """
-    process = ManagedProcess(command, name, env, cwd)
-    _guard.watch(process, afterwards)
+    process = ManagedProcess(command, name, env, cwd, afterwards)
+    _guard.watch(process.pid, afterwards)
     if ready is not None:
         try:
             process.wait_for_log(ready, timeout)

@@ -156,8 +156,56 @@ def test_a_forked_child_does_not_keep_the_processes_alive():
 
 
 def test_a_reused_process_number_is_left_alone():
-    from labkit.process_guard import same_process
+    from labkit.process_guard import identity, is_ours
 
-    mine = psutil.Process()
-    assert same_process(mine.pid, mine.create_time())
-    assert not same_process(mine.pid, mine.create_time() - 3600)
+    ended = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)
+    known = identity(ended.pid)
+    assert is_ours(known)
+    ended.communicate()
+    assert is_ours(known), "nobody has its number: its group may still have members"
+    known._pid = os.getpid()  # as if the system had given the number to somebody else
+    assert not is_ours(known)
+
+
+def test_a_stop_that_was_interrupted_can_be_repeated(monkeypatch):
+    process = processes.start(STUBBORN, name="stubborn", ready="ready")
+    monkeypatch.setattr(processes.process_guard, "end_group", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        process.stop()
+    monkeypatch.undo()
+    assert process.running
+    process.stop(grace=0.1)
+    assert not process.running
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_the_command_for_afterwards_runs_also_when_it_is_stopped(tmp_path):
+    flag = tmp_path / "cleaned"
+    afterwards = [sys.executable, "-c", f"open({str(flag)!r}, 'w').close()"]
+    processes.start(SLEEPER, name="sleeper", ready="ready", afterwards=afterwards).stop()
+    assert flag.exists()
+
+
+def test_a_failing_command_for_afterwards_saves_nobody():
+    """The guard ends all of a killed parent's processes before it cleans up after any."""
+    parent = subprocess.Popen(
+        [
+            *(sys.executable, "-u", "-c"),
+            "import time\n"
+            "from labkit import processes\n"
+            f"one = processes.start({SLEEPER!r}, name='one', ready='ready', afterwards=['/no/such/program'])\n"
+            f"two = processes.start({STUBBORN!r}, name='two', ready='ready')\n"
+            "print(one.pid, two.pid, flush=True)\n"
+            "time.sleep(600)",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pids = [*map(int, parent.stdout.readline().split())]
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert gone_within(pids, 2.5)

@@ -15,7 +15,7 @@ from labkit.errors import EnvironmentProblem
 
 READY = r"Exporting HTTP/REST API at:\S+?:(\d+)"
 GRPC_PORT = r"Running gRPC ModelServer at \S+?:(\d+)"
-IMAGE = "tensorflow/serving"
+IMAGE = "tensorflow/serving:2.19.0"
 _GRPC_IN_CONTAINER, _REST_IN_CONTAINER = 8500, 8501
 
 
@@ -52,7 +52,7 @@ def binary(
     Raises:
         EnvironmentProblem: it is not on the PATH.
     """
-    program = _program("tensorflow_model_server", "install Debian's package tensorflow-model-server")
+    program = _program("tensorflow_model_server", "install tensorflow-model-server from TensorFlow's apt archive")
     ports = [_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port)]
     return Launch([program, *_flags(name, base_path, *ports, flags)], *ports)
 

@@ -140,3 +140,5 @@ class GrpcClient:
             return call(request, timeout=self.timeout)
         except grpc.RpcError as error:
             raise RequestError(error.code().name, error.details() or "") from error
+        except ValueError as error:  # grpc's word for a channel that was closed
+            raise RequestError("UNAVAILABLE", f"This client was closed: {error}") from error

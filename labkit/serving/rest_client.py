@@ -163,7 +163,9 @@ def _with_base64(value: Any) -> Any:
 
 
 def _encode(body: dict[str, Any]) -> bytes:
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY, default=_not_json)
+    text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY, default=_not_json)
+    # orjson writes NaN and infinities as null; TensorFlow Serving reads them as bare words, as Python's json has them.
+    return json.dumps(body, default=_not_json).encode() if b"null" in text else text
 
 
 def _not_json(value: Any) -> Any:

@@ -117,8 +117,8 @@ def serve(
         name: what clients call the model, by default the folder's name.
         backend: ``embedded`` (labkit's own), ``binary`` (an installed `tensorflow_model_server`) or ``docker`` (the
             `tensorflow/serving` container).
-        port: gRPC port; ``auto`` takes a free one.
-        rest_api_port: REST port; ``auto`` takes a free one.
+        port: gRPC port; ``auto`` (or 0) takes a free one.
+        rest_api_port: REST port; ``auto`` (or 0) takes a free one.
         timeout: seconds to wait until it answers.
         flags: further flags of `tensorflow_model_server`, as in ``file_system_poll_wait_seconds=1``.
 
@@ -138,7 +138,7 @@ def serve(
         raise ModelFolderError(error.message) from None
     if earlier := _running.get((name, backend)):
         earlier.stop()
-    launch = backends.BACKENDS[backend](name, base_path, port, rest_api_port, flags)
+    launch = backends.BACKENDS[backend](name, base_path, port or "auto", rest_api_port or "auto", flags)
     try:
         process = processes.start(
             launch.command,

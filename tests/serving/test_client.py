@@ -108,3 +108,15 @@ def test_what_cannot_be_asked_is_said_before_it_is_sent(rest, grpc):
         rest.predict({"a": [1.0], "b": [1.0, 2.0]}, signature_name="sum_and_product")
     with pytest.raises(ValueError, match=r"has the inputs \['a', 'b'\]: pass a dict"):
         grpc.predict([1.0], signature_name="sum_and_product")
+
+
+def test_a_closed_client_says_so(many):
+    client = GrpcClient(f"127.0.0.1:{many.grpc_port}", "many")
+    client.close()
+    with pytest.raises(RequestError, match="UNAVAILABLE: This client was closed"):
+        client.status()
+
+
+def test_numbers_that_are_not_finite_travel(client):
+    x = np.array([[np.nan], [np.inf], [-np.inf]], np.float32)
+    np.testing.assert_array_equal(client.predict(x), x)

@@ -36,8 +36,9 @@ def test_a_server_answers_over_both_protocols(half_plus_two):
     assert not server.running
     assert server.memory() == 0
     assert "Stopped" in server.logs()
-    with pytest.raises(RequestError, match="UNAVAILABLE"):
-        server.predict(INPUT, via="rest")
+    for via in ("rest", "grpc"):
+        with pytest.raises(RequestError, match="UNAVAILABLE"):
+            server.predict(INPUT, via=via)
 
 
 def test_it_listens_on_loopback_only(half_plus_two):
@@ -45,6 +46,11 @@ def test_it_listens_on_loopback_only(half_plus_two):
         listening = [c for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
         assert len(listening) == 2
         assert {connection.laddr.ip.removeprefix("::ffff:") for connection in listening} == {"127.0.0.1"}
+
+
+def test_port_zero_is_a_free_one_as_everywhere(half_plus_two):
+    with labkit.serve(half_plus_two, port=0, rest_api_port=0) as server:
+        np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
 
 
 def test_serving_the_same_model_again_replaces_the_server(half_plus_two):
@@ -143,7 +149,7 @@ def test_the_docker_backend_runs_the_container_as_production_does(half_plus_two,
         "mount = dict(part.split('=') for part in named['mount'].split(',') if '=' in part)\n"
         "name = named['env'].removeprefix('MODEL_NAME=')\n"
         "assert mount['target'] == '/models/' + name\n"
-        "image = words.index('tensorflow/serving')\n"
+        "(image,) = [place for place, word in enumerate(words) if word.startswith('tensorflow/serving:')]\n"
         "flags = [f'--port={grpc[0].split(chr(58))[1]}', f'--rest_api_port={rest[0].split(chr(58))[1]}',\n"
         "         f'--model_name={name}', f'--model_base_path={mount[\"source\"]}', *words[image + 1:]]\n"
         "os.execv(sys.executable, [sys.executable, '-m', 'labkit', 'serve', *flags])\n"

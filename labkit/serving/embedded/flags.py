@@ -30,11 +30,26 @@ def _switch(text: str) -> bool:
         raise ValueError(text) from None
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(1 << 31) <= number < 1 << 31:
+        raise ValueError(text)
+    return number
+
+
+def _count(text: str) -> int:
+    number = _whole(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+_whole.__name__, _count.__name__ = "32-bit number", "number from 0 on"
 _port.__name__, _switch.__name__ = "port number (or auto)", "true or false"
 
 
 def _flag(default: Any, text: str, *, kind: Any = None, choices: tuple[str, ...] | None = None) -> Any:
-    kind = kind or (_switch if isinstance(default, bool) else type(default))
+    kind = kind or {bool: _switch, int: _count, str: str}[type(default)]
     return field(default=default, metadata={"help": text, "kind": kind, "choices": choices})
 
 
@@ -46,7 +61,9 @@ class Flags:
     rest_api_port: int | str = _flag(0, "REST port, 0 for no REST; 'auto' (ours) takes a free one", kind=_port)
     model_name: str = _flag("default", "what clients call the model")
     model_base_path: str = _flag("", "absolute path of the folder that holds the version folders (required)")
-    file_system_poll_wait_seconds: int = _flag(1, "seconds between two looks for new versions; 0 looks once")
+    file_system_poll_wait_seconds: int = _flag(
+        1, "seconds between two looks for new versions; 0 looks once", kind=_whole
+    )
     max_num_load_retries: int = _flag(1, "retries of a load that failed")
     load_retry_interval_micros: int = _flag(100_000, "microseconds between them")
     saved_model_tags: str = _flag("serve", "comma-separated tags of the MetaGraphDef to load")

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from labkit.serving.embedded import tensor_proto
 from labkit.serving.embedded.dispatch import Dispatcher
-from labkit.serving.embedded.predict import predict
+from labkit.serving.embedded.predict import predict, signature_of
 from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Servable
 from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
@@ -63,7 +63,8 @@ class GrpcApi(grpc.GenericRpcHandler):
         def answer(limits: RunLimits) -> bytes:
             return _answer_predict(request, servable, limits, self._tensor_content)
 
-        return await self._dispatcher.run(servable, len(message), _milliseconds_left(context), answer)
+        size = max(len(message), tensor_proto.declared_bytes(request.inputs.values()))
+        return await self._dispatcher.run(servable, size, _milliseconds_left(context), answer)
 
     async def _metadata(self, message: bytes, context: Context) -> bytes:
         from tensorflow_serving.apis.get_model_metadata_pb2 import (
@@ -127,8 +128,7 @@ def _answer_predict(request: "PredictRequest", servable: Servable, limits: RunLi
     from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
     signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    if signature_name not in servable.signatures:  # said before the inputs are looked at
-        raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
+    signature_of(servable, signature_name)  # said before the inputs are looked at
     inputs = {name: tensor_proto.to_array(name, proto) for name, proto in request.inputs.items()}
     outputs = predict(
         servable, inputs, signature_name=signature_name, output_filter=request.output_filter, limits=limits

@@ -39,6 +39,11 @@ class Request:
     keep_alive: bool = True
     chunks: list[bytes] = field(default_factory=list)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body as it was sent."""
+        return sum(map(len, self.chunks))
+
     def body(self) -> bytes:
         """The body, unpacked if its Content-Encoding has gzip in its name, as upstream does it.
 
@@ -120,6 +125,7 @@ class HttpServer:
         for connection in list(self.connections):
             connection.close_if_idle()
         if self.connections:
+            self._empty.clear()
             try:
                 await asyncio.wait_for(self._empty.wait(), seconds)
             except TimeoutError:
@@ -141,6 +147,8 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._answering: asyncio.Task[None] | None = None
+        self._refusal = ""  # why this connection ends once what came before is answered
+        self._in_head = True
         self._head_bytes = 0
         self._body_bytes = 0
         self._writable = True
@@ -155,15 +163,24 @@ class _Connection(asyncio.Protocol):
         self._server.forget(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._refusal:
+            return
+        was_in_head = self._in_head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self.data_received(self._without_upgrade(data[upgrade.args[0] :]))
-            return
+            if self._waiting[-1].method != "CONNECT":
+                self.data_received(self._without_upgrade(data[upgrade.args[0] :]))
+                return
+            self._waiting.pop()
+            self._refusal = "This is no proxy: CONNECT is not answered"
         except httptools.HttpParserError as error:
-            self._refuse(f"Malformed HTTP: {error.__context__ or error}")
-            return
-        if self._waiting and not self._answering:
+            self._refusal = f"Malformed HTTP: {error.__context__ or error}"
+        if was_in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _LARGEST_HEAD:
+                self._refusal = f"Malformed HTTP: the request line and headers are longer than {_LARGEST_HEAD} bytes"
+        if (self._waiting or self._refusal) and not self._answering:
             self._answering = asyncio.get_running_loop().create_task(self._answer_waiting())
         self._read_on()
 
@@ -177,17 +194,16 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._request = Request()
-        self._head_bytes = self._body_bytes = 0
+        self._in_head, self._head_bytes, self._body_bytes = True, 0, 0
 
     def on_url(self, part: bytes) -> None:
         self._request.target += part.decode("utf-8", "surrogateescape")
-        self._count_head(len(part))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._request.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-        self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         if int(self._request.headers.get("content-length", 0)) > LARGEST_BODY:
             raise ValueError(f"the body is larger than {LARGEST_BODY} bytes")
         if self._request.headers.get("expect", "").lower() == "100-continue":
@@ -202,6 +218,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._request.method = self._parser.get_method().decode("latin-1")
         self._request.keep_alive = self._parser.should_keep_alive()
+        self._in_head = True
         self._waiting.append(self._request)
 
     def close_if_idle(self) -> None:
@@ -221,16 +238,6 @@ class _Connection(asyncio.Protocol):
         lines = [f"{request.method} {request.target} HTTP/1.1", *(f"{n}: {v}" for n, v in wanted.items()), "", ""]
         return "\r\n".join(lines).encode("utf-8", "surrogateescape") + rest
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > _LARGEST_HEAD:
-            raise ValueError(f"the request line and headers are longer than {_LARGEST_HEAD} bytes")
-
-    def _refuse(self, reason: str) -> None:
-        response = Response(reason.encode() + b"\n", 400, {"Content-Type": "text/plain"})
-        self._transport.write(response.head(keep_alive=False) + response.body)
-        self._transport.close()
-
     async def _answer_waiting(self) -> None:
         while self._waiting:
             request = self._waiting.popleft()
@@ -244,11 +251,15 @@ class _Connection(asyncio.Protocol):
                 self._transport.close()
                 break
             self._read_on()
+        if self._refusal and not self._transport.is_closing():
+            response = Response(self._refusal.encode() + b"\n", 400, {"Content-Type": "text/plain"})
+            self._transport.write(response.head(keep_alive=False) + response.body)
+            self._transport.close()
         self._answering = None
 
     def _read_on(self) -> None:
         """Read, or stop reading while the client is too far ahead with its requests or behind with our answers."""
-        if self._writable and len(self._waiting) <= _LONGEST_QUEUE:
+        if self._writable and not self._refusal and len(self._waiting) <= _LONGEST_QUEUE:
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()

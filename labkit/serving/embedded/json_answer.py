@@ -8,6 +8,7 @@ import base64
 import json
 import struct
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from labkit.serving.embedded.status import StatusError, invalid_argument
 
 _INDENT = "    "
 _FEW = 64
+_SLICE = 16_384
 _SINGLE = struct.Struct("f")
 
 
@@ -86,6 +88,8 @@ def _one_line(texts: Iterator[str], shape: tuple[int, ...]) -> str:
     """A nested list on one line."""
     if not shape:
         return next(texts)
+    if len(shape) == 1:
+        return "[" + ", ".join(islice(texts, shape[0])) + "]"
     return "[" + ", ".join([_one_line(texts, shape[1:]) for _ in range(shape[0])]) + "]"
 
 
@@ -120,6 +124,13 @@ def _not_json(data_type: dtypes.DataType) -> StatusError:
 
 
 def _float_texts(flat: np.ndarray) -> list[str]:
+    texts: list[str] = []
+    for start in range(0, flat.size, _SLICE):  # not all in one call, which would let no other thread run meanwhile
+        texts += _slice_texts(flat[start : start + _SLICE])
+    return texts
+
+
+def _slice_texts(flat: np.ndarray) -> list[str]:
     values, single = flat.tolist(), flat.dtype == np.float32
     shorts = [f"{value:.6g}" for value in values]
     read_back = list(map(float, shorts))

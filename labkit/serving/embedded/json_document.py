@@ -26,7 +26,7 @@ _PYTHON_TO_RAPIDJSON = {
     "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
     "Invalid control character at": "Invalid encoding in string.",
 }
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|-?\bInf\b|-NaN\b', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]|-?\bInf\b|-NaN\b', re.DOTALL)
 _NUMBERS_OF_RAPIDJSON = {"Inf": "Infinity", "-Inf": "-Infinity", "-NaN": "NaN"}
 
 
@@ -102,7 +102,7 @@ def shown(value: Any) -> str:
     try:
         text = _pretty(value, "\n")
     except RecursionError:
-        text = json.dumps(value, ensure_ascii=False)
+        return "(nested too deeply to be shown)"
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 

@@ -4,6 +4,7 @@ It answers only when the request certainly is right, and otherwise leaves it to 
 with digits and white space taken away, the text of a regular nested list is fully known from its shape.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from labkit.serving.embedded.status import StatusError
 _DIGITS = b"0123456789+-.eE \t\r\n"
 _BUFFER_TYPES = {"float": "d", "double": "d", "int64": "i"}
 _MOST_DIMENSIONS = 32
+_FEW = 4096
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,16 @@ def _shape(value: object) -> tuple[int, ...] | None:
     return tuple(shape) if shape and type(value) in (int, float) else None
 
 
-@lru_cache(maxsize=64)
 def _skeleton(shape: tuple[int, ...]) -> bytes:
     """What is left of a regular nested list of that shape without its digits."""
+    return _kept_skeleton(shape) if math.prod(shape) <= _FEW else _new_skeleton(shape)
+
+
+def _new_skeleton(shape: tuple[int, ...]) -> bytes:
     text = b""
     for size in reversed(shape):
-        text = b"[" + b",".join([text] * size) + b"]"
+        text = b"[" + (text + b",") * (size - 1) + text + b"]"
     return text
+
+
+_kept_skeleton = lru_cache(maxsize=64)(_new_skeleton)

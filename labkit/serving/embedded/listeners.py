@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 
 import grpc
 
@@ -39,26 +40,26 @@ class Listeners:
         """Open the ports.
 
         Raises:
-            StatusError: UNAVAILABLE, a port is taken.
+            StatusError: UNAVAILABLE, a port cannot be opened.
         """
         address = self._flags.bind_address
         self._grpc_server = grpc.aio.server(options=CHANNEL_OPTIONS)
         self._grpc_server.add_generic_rpc_handlers((self._grpc_api,))
         wanted = _number(self._flags.port)
         try:
-            port = self._grpc_server.add_insecure_port(f"{address}:{wanted}")
+            port = self._grpc_server.add_insecure_port(f"{_bracketed(address)}:{wanted}")
         except RuntimeError as error:
-            raise _port_taken("gRPC", "port", address, wanted) from error
+            raise _cannot_listen("gRPC", "port", address, wanted) from error
         if self._flags.rest_api_port:
             rest_wanted = _number(self._flags.rest_api_port)
             try:
                 rest_port = await self._http_server.listen(address, rest_wanted)
             except OSError as error:
-                raise _port_taken("REST", "rest_api_port", address, rest_wanted) from error
+                raise _cannot_listen("REST", "rest_api_port", address, rest_wanted) from error
         await self._grpc_server.start()
-        logger.info("Running gRPC ModelServer at %s:%s ...", address, port)
+        logger.info("Running gRPC ModelServer at %s:%s ...", _bracketed(address), port)
         if self._flags.rest_api_port:
-            logger.info("Exporting HTTP/REST API at:%s:%s ...", address, rest_port)
+            logger.info("Exporting HTTP/REST API at:%s:%s ...", _bracketed(address), rest_port)
 
     async def drain(self, seconds: float) -> None:
         """Refuse new requests and wait up to `seconds` for those in flight."""
@@ -72,8 +73,23 @@ def _number(port: int | str) -> int:
     return 0 if port == AUTO else int(port)
 
 
-def _port_taken(what: str, flag: str, address: str, port: int) -> StatusError:
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _cannot_listen(what: str, flag: str, address: str, port: int) -> StatusError:
     return StatusError(
         Code.UNAVAILABLE,
-        f"The {what} port {address}:{port} is taken. Stop what listens there, or pass another --{flag}=N (or auto).",
+        f"The {what} port {_bracketed(address)}:{port} cannot be opened: {_reason(address, port)}. "
+        f"If it is taken, stop what listens there, or pass another --{flag}=N (or auto).",
     )
+
+
+def _reason(address: str, port: int) -> str:
+    """The operating system's word; gRPC keeps it to itself."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.create_server((address, port), family=family).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "it is in use"

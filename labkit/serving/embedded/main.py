@@ -1,6 +1,7 @@
 """The server's process: flags in, ports open once every model answers, a draining end."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -125,6 +126,7 @@ async def _serve(flags: Flags, config: ModelConfig) -> None:
     from labkit.serving.embedded.storage import VersionFolder
     from labkit.serving.embedded.versions import ModelManager
 
+    _raise_open_files()
     stop = asyncio.Event()
     _on_signals(stop)
     tags, session_config = flags.saved_model_tags.split(","), _session_config(flags)
@@ -163,13 +165,31 @@ async def _start(manager: "ModelManager", listeners: "Listeners", config: ModelC
     await listeners.open()
 
 
+def _raise_open_files() -> None:
+    """Every connection takes a file descriptor, and many systems allow a thousand at first."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, _stop_or_leave, stop)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(_stop_or_leave, stop))
+
+
+def _stop_or_leave(stop: asyncio.Event) -> None:
+    """The first signal drains, a second one does not wait for that."""
+    if stop.is_set():
+        os._exit(1)
+    stop.set()
 
 
 if __name__ == "__main__":

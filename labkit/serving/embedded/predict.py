@@ -34,13 +34,22 @@ def predict(
         StatusError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs or outputs that do not
             fit it, and whatever an operation of the graph fails with.
     """
-    signature = servable.signatures.get(signature_name)
-    if signature is None:
-        raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
+    signature = signature_of(servable, signature_name)
     feeds = _feeds(signature, inputs)
     names = _output_names(signature, output_filter)
     fetches = [signature.outputs[name] for name in names]
     return dict(zip(names, servable.session.run(feeds, fetches, limits), strict=True))
+
+
+def signature_of(servable: Servable, name: str) -> Signature:
+    """The signature of that name.
+
+    Raises:
+        StatusError: FAILED_PRECONDITION, the servable has none.
+    """
+    if name not in servable.signatures:
+        raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    return servable.signatures[name]
 
 
 def _feeds(signature: Signature, inputs: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:

@@ -48,12 +48,13 @@ class PythonSession:
         options = RunOptions(timeout_in_ms=limits.timeout_ms).SerializeToString()
         inputs = {self._output(name): array for name, array in feeds}
         outputs = [self._output(name) for name in fetches]
+        buffer = self._runtime.TF_NewBufferFromString(options)
         try:
-            results = self._runtime.TF_SessionRun_wrapper(
-                self._session._session, self._runtime.TF_NewBufferFromString(options), inputs, outputs, [], None
-            )
+            results = self._runtime.TF_SessionRun_wrapper(self._session._session, buffer, inputs, outputs, [], None)
         except self._error as error:
             raise StatusError(Code(error.error_code), error.message) from error
+        finally:
+            self._runtime.TF_DeleteBuffer(buffer)
         # A scalar comes as a Python value; bytes would become numpy's fixed-length type.
         return [np.array(result, object) if isinstance(result, bytes) else np.asarray(result) for result in results]
 

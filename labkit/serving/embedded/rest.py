@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from labkit.serving.embedded import json_answer, json_document, json_numbers, json_tensor
 from labkit.serving.embedded.dispatch import Dispatcher
-from labkit.serving.embedded.http_server import Request, Response
+from labkit.serving.embedded.http_server import LARGEST_BODY, Request, Response
 from labkit.serving.embedded.predict import predict
 from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Servable
 from labkit.serving.embedded.session import RunLimits
@@ -21,6 +21,7 @@ _NAME = r"/(?P<name>[^/:]+)"
 _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(f"/v1/models{_NAME}{_WHICH}:(?P<verb>predict|classify|regress)", re.IGNORECASE)
 _GET = re.compile(f"/v1/models(?:{_NAME})?{_WHICH}(?P<metadata>/metadata)?", re.IGNORECASE)
+_SMALL_BODY = 65_536
 _JSON = {"Content-Type": "application/json"}
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -66,7 +67,7 @@ class RestApi:
 
     async def _route(self, request: Request, path: str) -> bytes:
         if request.method == "POST" and (match := _POST.fullmatch(path)):
-            return await self._post(match, request.body())
+            return await self._post(match, request)
         if request.method == "GET" and (match := _GET.fullmatch(path)):
             return self._get(match)
         raise invalid_argument(f"Malformed request: {request.method} {path}")
@@ -78,26 +79,27 @@ class RestApi:
             return metadata_answer(self._manager.servable(name, version))
         return status_answer(self._manager.statuses(name, version))
 
-    async def _post(self, match: re.Match[str], body: bytes) -> bytes:
+    async def _post(self, match: re.Match[str], request: Request) -> bytes:
         verb = match["verb"]
         if verb not in ("predict", "classify", "regress"):
             raise invalid_argument(f"Malformed request: POST {match.string}")
         name, version = _model(match), _version(match)
         if verb != "predict":
             raise StatusError(Code.UNIMPLEMENTED, f":{verb} is not implemented by this server yet; use :predict")
-        if match["label"]:
-            _checked(body)  # errors in the request come before those in the model's name
-            self._refuse_label(match)
         try:
+            self._refuse_label(match)
             servable = self._manager.servable(name, version)
         except StatusError:
-            _checked(body)
+            if request.size <= _SMALL_BODY:
+                _parsed(request.body())  # as upstream, errors in the body come before those in the model's name
             raise
 
         def answer(limits: RunLimits) -> bytes:
-            return _predict(servable, body, limits)
+            return _predict(servable, request.body(), limits)
 
-        return await self._dispatcher.run(servable, len(body), self._timeout_ms, answer)
+        # A packed body may be a thousand times larger than it looks: never on the event loop.
+        size = LARGEST_BODY if "content-encoding" in request.headers else request.size
+        return await self._dispatcher.run(servable, size, self._timeout_ms, answer)
 
     def _refuse_label(self, match: re.Match[str]) -> None:
         if match["label"]:
@@ -119,7 +121,7 @@ def _version(match: re.Match[str]) -> int | None:
     return int(digits)
 
 
-def _checked(body: bytes) -> dict[str, Any]:
+def _parsed(body: bytes) -> dict[str, Any]:
     """The request's JSON object with a `signature_name` that is a string."""
     request = json_document.parse(body)
     if not isinstance(request, dict):
@@ -136,7 +138,7 @@ def _predict(servable: Servable, body: bytes, limits: RunLimits) -> bytes:
     if numbers := json_numbers.read(body, servable.signatures):
         signature_name, inputs, by_rows = numbers.signature_name, numbers.inputs, numbers.by_rows
     else:
-        request = _checked(body)
+        request = _parsed(body)
         signature_name = request.get("signature_name") or DEFAULT_SIGNATURE
         inputs, by_rows = json_tensor.tensors(request, _input_types(servable, signature_name))
     results = predict(servable, inputs, signature_name=signature_name, limits=limits)

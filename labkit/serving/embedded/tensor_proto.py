@@ -5,6 +5,7 @@ out of range wrap.
 """
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ _MOST_REPEATED_BYTES = 1 << 28  # ours: a few bytes on the wire must not become 
 _FIXED_WIDTH = {"float_val": (5, np.dtype("<f4")), "double_val": (6, np.dtype("<f8"))}
 _LENGTH_DELIMITED = 2
 _WORTH_A_BLOCK = 64
+_STRING_BYTES = 256  # what a string counts for, with its object and the time to hand it over
 
 
 def to_array(name: str, proto: "TensorProto") -> np.ndarray:
@@ -56,12 +58,21 @@ def _shape(name: str, proto: "TensorProto", data_type: dtypes.DataType) -> tuple
         raise _parsing_error(name, "every dimension of its shape must be given")
     if len(shape) > _MOST_DIMENSIONS:
         raise _parsing_error(name, f"{len(shape)} dimensions, at most {_MOST_DIMENSIONS} are possible")
-    size = math.prod(max(dim, 1) for dim in shape) * data_type.numpy.itemsize
+    size = math.prod(max(dim, 1) for dim in shape) * _item_bytes(data_type)
     if size > _MOST_BYTES:
         raise _parsing_error(name, f"a {data_type.name} tensor of shape {list(shape)} is larger than 2 GiB")
     if size > _MOST_REPEATED_BYTES and size > 2 * proto.ByteSize():
         raise _parsing_error(name, f"far fewer values than its shape {list(shape)} has places for")
     return shape
+
+
+def _item_bytes(data_type: dtypes.DataType) -> int:
+    return _STRING_BYTES if data_type.number == dtypes.STRING else data_type.numpy.itemsize
+
+
+def declared_bytes(protos: Iterable["TensorProto"]) -> int:
+    """The memory that the tensors will take by their shapes; a short message may announce a large tensor."""
+    return sum(math.prod(max(dim.size, 1) for dim in proto.tensor_shape.dim) * 8 for proto in protos)
 
 
 def _strings(name: str, proto: "TensorProto", shape: tuple[int, ...]) -> np.ndarray:

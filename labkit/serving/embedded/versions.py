@@ -167,6 +167,8 @@ class ModelManager:
             model.complain(explain_missing(model.config).message)
         complete = [folder for folder in folders if folder.complete]
         waiting = [folder for folder in folders if not folder.complete]
+        if folders and not waiting:
+            model.complain("")  # all is well again: the next complaint is news
         if waiting:
             names = ", ".join(str(folder.path) for folder in waiting)
             model.complain(f"Waiting for a saved_model.pb in {names}; loading starts when it is there.")
@@ -189,7 +191,8 @@ class ModelManager:
                 await asyncio.sleep(self._retry_seconds)
             try:
                 session = await asyncio.to_thread(self._load, folder)
-            except StatusError as error:
+            except Exception as failure:
+                error = failure if isinstance(failure, StatusError) else StatusError(Code.UNKNOWN, repr(failure))
                 logger.error("Loading servable: %s failed: %s", where, error)
                 version.error, version.failed_fingerprint = error, fingerprint
                 continue

@@ -101,6 +101,7 @@ HUGE = {
     "2^40 floats without a value": ("DT_FLOAT", [2**40], ""),
     "2^40 floats of one value": ("DT_FLOAT", [2**40], "float"),
     "2^40 empty strings": ("DT_STRING", [2**40], ""),
+    "4 million empty strings": ("DT_STRING", [4_000_000], ""),
     "2^62 x 4": ("DT_FLOAT", [2**62, 4], ""),
     "2^32 x 2^32": ("DT_INT8", [2**32, 2**32], ""),
     "300 dimensions": ("DT_FLOAT", [1] * 300, "float"),

@@ -198,6 +198,8 @@ DEEP = {
     "as signature_name": ('{"signature_name": ' + "[" * DEPTH + "]" * DEPTH + ', "instances": [1.0]}', 400),
     "never closed": ('{"inputs": ' + "[" * DEPTH, 400),
     "lists of objects": ('{"inputs": ' + '[{"a":' * DEPTH, 400),
+    "escaped quotes without an end": ('{"inputs": Inf, "x": "' + '\\"' * DEPTH, 400),
+    "one less than the parser's own limit": ('{"inputs": 1, "instances": ' + "[" * 986 + "]" * 986 + "}", 400),
     "300 dimensions": ('{"inputs": ' + "[" * 300 + "1" + "]" * 300 + "}", 400),
 }
 

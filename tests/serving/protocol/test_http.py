@@ -1,5 +1,6 @@
 """HTTP/1.1 as clients speak it (§2.5; RFC 9110, RFC 9112): what they may send besides the plainest request."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -56,6 +57,31 @@ def test_a_request_in_single_bytes(client: socket.socket) -> None:
     for byte in START + HOST + LENGTH + b"\r\n" + BODY:
         client.sendall(bytes([byte]))
     assert_answered(client)
+
+
+def test_connect_is_refused(client: socket.socket) -> None:
+    """RFC 9110, section 9.3.6: CONNECT is for proxies."""
+    client.sendall(b"CONNECT example.org:80 HTTP/1.1\r\nHost: example.org\r\n\r\n")
+    status, body = read(client)
+    assert status == 400
+    assert b"CONNECT" in body
+
+
+def test_a_header_without_an_end_is_refused(client: socket.socket) -> None:
+    client.sendall(START + b"X-Long: ")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(200):
+            client.sendall(b"x" * 10_000)
+    with contextlib.suppress(ConnectionError):
+        assert client.recv(12) in (b"HTTP/1.1 400", b"")
+        return
+    # Reset while we were still sending: refused all the same.
+
+
+def test_a_request_before_a_malformed_one_is_answered(client: socket.socket) -> None:
+    client.sendall(START + HOST + LENGTH + b"\r\n" + BODY + b"nonsense\r\n\r\n")
+    assert_answered(client)
+    assert read(client)[0] == 400
 
 
 def test_pipelining(client: socket.socket) -> None:

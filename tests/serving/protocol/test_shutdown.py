@@ -52,6 +52,7 @@ class _InFlight:
 def test_a_signal_drains(serve, saved_models, number: signal.Signals) -> None:
     """§1.11 kills at once; this server answers what it has begun, takes nothing new and exits 0 [deviation §13]."""
     server = serve("slow", saved_models.slow)
+    assert server.ask("GET", "/v1/models/slow").status == 200, "another client, come and gone"
     in_flight = _InFlight(server, 3.0)
     server.terminate(number)
     until(lambda: not _accepts(server.rest_port), "the REST port is closed")
