@@ -34,7 +34,7 @@ DISK_WANTED = 2 * GIB
 PORTS = {
     8500: "you serve gRPC on the usual port; the labs take free ones",
     8501: "you serve REST on the usual port; the labs take free ones",
-    8888: "another program wants it; JupyterLab takes the next free one",
+    8888: "you open JupyterLab on its usual port; it takes the next free one",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 BROWSER_FILES = (
