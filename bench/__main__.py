@@ -116,7 +116,7 @@ def measure_grpc(run: report.Run, work: Path, rounds: int) -> None:
             run.units[case] = "ms"
             run.cases[case] = {name: [1000 * flight / rate for rate in each] for name, each in rounds_of.items()}
         clients = {
-            "grpcio": partial(rate_of, ours, lambda _: load.rpc_from_python(ours.address, message)),
+            "grpcio": partial(rate_of, ours, lambda _: load.rpc_from_python(ours.address, load.PREDICT, message)),
             "requests": partial(rate_of, ours, partial(load.rest_from_python, body=body)),
         }
         run.units["Python clients"] = "ms"

@@ -71,10 +71,10 @@ def rest_like_rpc(url: str, body: Path, connections: int) -> float:
     return _h2load(["--h1", f"-c{connections}", "-H", "content-type: application/json"], url, body)
 
 
-def rpc_from_python(address: str, message: Path) -> float:
+def rpc_from_python(address: str, method: str, message: Path) -> float:
     """gRPC as a program sees it that uses grpcio: one channel, one call after the other."""
     with grpc.insecure_channel(address) as channel:
-        call, request = channel.unary_unary(PREDICT), message.read_bytes()[5:]
+        call, request = channel.unary_unary(method), message.read_bytes()[5:]
         call(request)
         return _python(lambda: contextlib.nullcontext(lambda: call(request)), 1, RPC_SECONDS)
 
@@ -86,7 +86,9 @@ def rest_from_python(url: str, body: Path) -> float:
         content, headers = body.read_bytes(), {"Content-Type": "application/json"}
 
         def ask() -> None:
-            session.post(url, content, headers=headers).raise_for_status()
+            response = session.post(url, content, headers=headers)
+            if response.status_code != 200:
+                raise MeasurementFailed(f"{url} answered {response.status_code}: {response.text[:300]}")
 
         ask()
         return _python(lambda: contextlib.nullcontext(ask), 1, RPC_SECONDS)

@@ -126,12 +126,15 @@ class _Guard:
         self._lock = threading.Lock()
         self._pipe: subprocess.Popen[str] | None = None
         self._owner = 0
+        self._watched: dict[int, dict] = {}
         self.folder: Path | None = None
 
     def watch(self, pid: int, afterwards: Sequence[str]) -> None:
-        self._tell({"watch": pid, "afterwards": list(afterwards)})
+        self._watched[pid] = {"watch": pid, "afterwards": list(afterwards)}
+        self._tell(self._watched[pid])
 
     def forget(self, pid: int) -> None:
+        self._watched.pop(pid, None)
         self._tell({"forget": pid})
 
     def logs(self) -> Path:
@@ -161,9 +164,11 @@ class _Guard:
                 **({"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}),
             )
             self._owner = os.getpid()
-            self.folder = Path(tempfile.mkdtemp(prefix="labkit-"))
+            self.folder = self.folder or Path(tempfile.mkdtemp(prefix="labkit-"))
             assert self._pipe.stdin is not None
-            self._pipe.stdin.write(json.dumps({"folder": str(self.folder)}) + "\n")
+            # A guard that somebody killed is followed by one that is told everything again.
+            for order in ({"folder": str(self.folder)}, *self._watched.values()):
+                self._pipe.stdin.write(json.dumps(order) + "\n")
             self._pipe.stdin.flush()
 
     def let_go_after_fork(self) -> None:

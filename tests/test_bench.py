@@ -123,6 +123,9 @@ def test_calls_are_counted(
     message = tmp_path / "message.bin"
     message.write_bytes(b"\x00\x00\x00\x00\x02hi")
     assert load.rpc(echo.address, ECHO, message, 2) > 0
+    assert load.rpc_from_python(echo.address, ECHO, message) > 0
+    with pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"):
+        load.rpc_from_python(echo.address, "/echo.Echo/Missing", message)
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
@@ -156,16 +159,16 @@ def http_url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("with_tools", [True, False])
-@pytest.mark.parametrize("measure", [load.rest, load.rest_like_rpc, load.one_by_one])
+@pytest.mark.parametrize("measure", [load.rest, load.rest_like_rpc, load.one_by_one, load.rest_from_python])
 def test_only_successful_answers_count(
     http_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: Callable[..., float], with_tools: bool
 ) -> None:
     if not with_tools:
         monkeypatch.setattr(load, "tools", lambda: {"wrk": None, "h2load": None})
     monkeypatch.setattr(load, "RPC_SECONDS", 0.1)
-    seconds = (1,) if measure is load.rest else ()
+    arguments = {load.rest: (2, 1), load.rest_from_python: ()}.get(measure, (2,))
     body = tmp_path / "body.json"
     body.write_text("{}")
-    assert measure(f"{http_url}/200", body, 2, *seconds) > 0
+    assert measure(f"{http_url}/200", body, *arguments) > 0
     with pytest.raises(load.MeasurementFailed):
-        measure(f"{http_url}/200,500", body, 2, *seconds)
+        measure(f"{http_url}/200,500", body, *arguments)

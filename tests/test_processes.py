@@ -189,6 +189,31 @@ def test_the_command_for_afterwards_runs_also_when_it_is_stopped(tmp_path):
     assert flag.exists()
 
 
+def test_a_guard_that_was_killed_is_replaced():
+    parent = subprocess.Popen(
+        [
+            *(sys.executable, "-u", "-c"),
+            "import psutil, time\n"
+            "from labkit import processes\n"
+            f"one = processes.start({SLEEPER!r}, name='one', ready='ready')\n"
+            "for child in psutil.Process().children():\n"
+            "    if 'process_guard' in ' '.join(child.cmdline()):\n"
+            "        child.kill(); child.wait()\n"
+            f"two = processes.start({SLEEPER!r}, name='two', ready='ready')\n"
+            "print(one.pid, two.pid, flush=True)\n"
+            "time.sleep(600)",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pids = [*map(int, parent.stdout.readline().split())]
+    assert len(pids) == 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert gone_within(pids, 2.0)
+
+
 def test_a_failing_command_for_afterwards_saves_nobody():
     """The guard ends all of a killed parent's processes before it cleans up after any."""
     parent = subprocess.Popen(

@@ -77,8 +77,8 @@ class Response:
         """The status line and headers."""
         lines = [_status_line(self.status), *(f"{name}: {value}" for name, value in self.headers.items())]
         lines += [f"Content-Length: {len(self.body)}", _date(int(time()))]
-        if not keep_alive:
-            lines.append("Connection: close")
+        # Also where it is the default: a client that speaks HTTP/1.0 waits for the end of the connection otherwise.
+        lines.append("Connection: keep-alive" if keep_alive else "Connection: close")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

@@ -190,17 +190,20 @@ class ModelManager:
             if attempt:
                 await asyncio.sleep(self._retry_seconds)
             try:
-                session = await asyncio.to_thread(self._load, folder)
+                version.servable = await asyncio.to_thread(self._servable, model.config.name, folder)
             except Exception as failure:
                 error = failure if isinstance(failure, StatusError) else StatusError(Code.UNKNOWN, repr(failure))
                 logger.error("Loading servable: %s failed: %s", where, error)
                 version.error, version.failed_fingerprint = error, fingerprint
                 continue
-            version.servable = Servable(model.config.name, folder.version, session)
             version.error, version.state = None, State.AVAILABLE
             logger.info("Successfully loaded servable version %s", where)
             return
         version.state = State.END
+
+    def _servable(self, name: str, folder: VersionFolder) -> Servable:
+        """In a thread: a large graph takes a while to load, and to look through."""
+        return Servable(name, folder.version, self._load(folder))
 
     async def _let_go(self, model: Model, aspired: dict[int, VersionFolder]) -> None:
         """Unload versions that are no longer wanted, once one that is wanted answers, or when none is wanted."""

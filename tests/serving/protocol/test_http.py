@@ -181,3 +181,10 @@ def test_an_upgrade_is_not_taken(client: socket.socket) -> None:
     """RFC 9110, section 7.8: a server may ignore it, and answers as usual."""
     client.sendall(START + HOST + LENGTH + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + BODY)
     assert_answered(client)
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_an_answer_says_whether_the_connection_stays(client: socket.socket, version: bytes) -> None:
+    """RFC 9112, section 9.3: an HTTP/1.0 client that asked for it must be told, or it waits for the end."""
+    client.sendall(START.replace(b"1.1", version) + b"Connection: keep-alive\r\n" + LENGTH + b"\r\n" + BODY)
+    assert b"\r\nConnection: keep-alive\r\n" in client.recv(4096)

@@ -14,12 +14,13 @@ from ..served import Served, until
 
 
 class _InFlight:
-    """A REST and a gRPC request that the server is working on, in threads."""
+    """A REST and a gRPC request, or one of them, that the server is working on, in threads."""
 
-    def __init__(self, server: Served, seconds: float) -> None:
+    def __init__(self, server: Served, seconds: float, *protocols: str) -> None:
         self.answers: dict[str, object] = {}
         self.server, self.seconds = server, seconds
-        self._threads = [threading.Thread(target=self._rest), threading.Thread(target=self._grpc)]
+        asking = {"rest": self._rest, "grpc": self._grpc}
+        self._threads = [threading.Thread(target=asking[protocol]) for protocol in protocols or asking]
         for thread in self._threads:
             thread.start()
         busy = psutil.Process(server.process.pid)
@@ -52,7 +53,6 @@ class _InFlight:
 def test_a_signal_drains(serve, saved_models, number: signal.Signals) -> None:
     """§1.11 kills at once; this server answers what it has begun, takes nothing new and exits 0 [deviation §13]."""
     server = serve("slow", saved_models.slow)
-    assert server.ask("GET", "/v1/models/slow").status == 200, "another client, come and gone"
     in_flight = _InFlight(server, 3.0)
     server.terminate(number)
     until(lambda: not _accepts(server.rest_port), "the REST port is closed")
@@ -61,6 +61,18 @@ def test_a_signal_drains(serve, saved_models, number: signal.Signals) -> None:
     assert not in_flight.answers
     in_flight.join()
     assert in_flight.answers == {"rest": (200, [7.0]), "grpc": [7.0]}
+    assert server.exit_status(30) == 0
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_each_protocol_drains_by_itself(serve, saved_models, protocol: str) -> None:
+    """[deviation §13] One must not end because the other has nothing in flight, or had clients that came and went."""
+    server = serve("slow", saved_models.slow)
+    assert server.ask("GET", "/v1/models/slow").status == 200
+    in_flight = _InFlight(server, 2.0, protocol)
+    server.terminate()
+    in_flight.join()
+    assert in_flight.answers == {protocol: (200, [7.0]) if protocol == "rest" else [7.0]}
     assert server.exit_status(30) == 0
 
 
