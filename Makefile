@@ -39,7 +39,7 @@ environment: $(READY)
 lock: $(READY)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock \
-	    --extra labs --extra test --group browser --group environment $(ARGS) pyproject.toml
+	    --extra labs --extra test --extra tflite --group browser --group environment $(ARGS) pyproject.toml
 	@echo "requirements.lock is written; 'make test' installs and tries it."
 
 fresh-clean:
