@@ -20,6 +20,8 @@ import labkit
 
 LOCK_COMMAND = "pip install --no-deps --require-hashes -r requirements.lock"
 PACKAGE_COMMAND = "pip install --no-deps --no-build-isolation -e ."
+BLOCK = re.compile(r"^(\S.*?)\n((?:^ .*\n)+)", flags=re.MULTILINE)
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def pyproject(repository):
 @pytest.fixture(scope="module")
 def lock(repository):
     """Requirement line -> the lines below it, as the lock has them."""
-    blocks = re.findall(r"^(\S.*?)\n((?:^ .*\n)+)", (repository / "requirements.lock").read_text(), flags=re.MULTILINE)
+    blocks = BLOCK.findall((repository / "requirements.lock").read_text())
     return {line.removesuffix(" \\"): rest for line, rest in blocks}
 
 
@@ -55,9 +57,23 @@ def test_lock_has_exact_versions_and_hashes_and_no_address(repository, lock):
     assert len(lock) == len(re.findall(r"^\S", text, flags=re.MULTILINE)) > 100
     for line, rest in lock.items():
         assert re.fullmatch(r"[a-z0-9-]+==\S+( ; .+)?", line)
-        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", rest), f"{line} has no hash"
+        assert HASH.search(rest), f"{line} has no hash"
     assert "://" not in text
     assert not re.search(r"(^|\s)(--index|--extra-index|--find-links|-r /|/)", text)
+
+
+def test_the_images_lock_is_the_part_that_the_server_needs(repository, pyproject, lock):
+    """docker/requirements.lock: the same packages and hashes, those of the labs and tests left out."""
+    text = (repository / "docker" / "requirements.lock").read_text()
+    image = {line.removesuffix(" \\"): rest for line, rest in BLOCK.findall(text)}
+    assert set(image) < set(lock), "run `make lock`"
+    for line, rest in image.items():
+        assert HASH.findall(rest) == HASH.findall(lock[line]), f"{line} has other hashes; run `make lock`"
+    project = pyproject["project"]
+    names = {Requirement(line).name for line in image}
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["tflite"]]
+    assert {Requirement(line).name for line in wanted} <= names
+    assert not names & {"jupyterlab", "pandas", "pytest"}
 
 
 def test_installed_packages_are_the_locks(lock):
@@ -185,11 +201,28 @@ def test_make_has_nothing_to_do_the_second_time(checkout):
     assert make(checkout, "--question", "environment").returncode == 1
 
 
-def test_ci_runs_make_test_and_ends_with_its_status(checkout):
-    program(checkout, "make", 'echo "make $*"; exit 7')
-    program(checkout, "python3", "exit 0")
-    make(checkout)  # fills `programs`
+def ci(checkout: Path) -> subprocess.CompletedProcess:
+    """`.ci/run`, which sees no programs but a shell's own and those in `programs`."""
+    make(checkout, "--version")  # fills `programs` with the shell's own
+    program(checkout, "make", 'echo "make $* with LABKIT_CI=$LABKIT_CI"; exit 7')
     variables = {"PATH": str(checkout / "programs")}
-    answer = subprocess.run([checkout / ".ci" / "run"], env=variables, capture_output=True, text=True, timeout=60)
+    return subprocess.run([checkout / ".ci" / "run"], env=variables, capture_output=True, text=True, timeout=60)
+
+
+def test_ci_runs_make_test_and_ends_with_its_status(checkout):
+    for present in ("python3", "docker", "dockerd", "iptables", "ps"):
+        program(checkout, present, "exit 0")
+    answer = ci(checkout)
     assert answer.returncode == 7
-    assert answer.stdout == "make test ARGS=--durations=10\n"
+    assert answer.stdout == "make test ARGS=--durations=10 with LABKIT_CI=1\n"
+
+
+def test_ci_installs_what_a_bare_machine_lacks(checkout):
+    program(checkout, "python3", "exit 1")
+    program(checkout, "apt-get", 'echo "$*"')
+    answer = ci(checkout)
+    assert answer.returncode == 7, answer.stderr
+    update, install, command, _ = answer.stdout.splitlines()
+    assert update.startswith("update")
+    assert install.endswith(" python3 python3-venv docker.io iptables procps")
+    assert command.endswith(" docker-cli")

@@ -7,16 +7,16 @@ which one runs.
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import EnvironmentProblem
+from labkit.serving import containers
 
 READY = r"Exporting HTTP/REST API at:\S+?:(\d+)"
 GRPC_PORT = r"Running gRPC ModelServer at \S+?:(\d+)"
 IMAGE = "tensorflow/serving:2.19.0"
-_GRPC_IN_CONTAINER, _REST_IN_CONTAINER = 8500, 8501
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class Launch:
         grpc_port: the port that clients use; None: it is in the log.
         rest_port: the same for REST.
         afterwards: a command that cleans up when the process was killed.
+        memory: measures the server's resident memory in bytes where the process started is not the server.
     """
 
     command: list[str]
     grpc_port: int | None = None
     rest_port: int | None = None
     afterwards: tuple[str, ...] = ()
+    memory: Callable[[], int] | None = None
 
 
 def embedded(
@@ -58,26 +60,29 @@ def binary(
 
 
 def docker(
-    name: str, base_path: Path, port: int | str, rest_api_port: int | str, flags: Mapping[str, object]
+    name: str,
+    base_path: Path,
+    port: int | str,
+    rest_api_port: int | str,
+    flags: Mapping[str, object],
+    image: str = IMAGE,
 ) -> Launch:
-    """The `tensorflow/serving` container, its ports published on this machine only.
+    """A container, by default of TensorFlow Serving's own image, its ports published on this machine only.
 
     Raises:
-        EnvironmentProblem: there is no docker command.
+        EnvironmentProblem: there is no docker command, its engine does not answer, or the image cannot be had.
     """
     program = _program("docker", "install Docker and start it")
-    ports = [_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port)]
-    container = f"labkit-{name}-{ports[0]}"
-    extra = [f"--{flag}={_text(value)}" for flag, value in flags.items()]
-    command = [
-        *(program, "run", "--rm", "--init", f"--name={container}"),
-        f"--publish=127.0.0.1:{ports[0]}:{_GRPC_IN_CONTAINER}",
-        f"--publish=127.0.0.1:{ports[1]}:{_REST_IN_CONTAINER}",
-        f"--mount=type=bind,source={base_path},target=/models/{name},readonly",
-        f"--env=MODEL_NAME={name}",
-        *(IMAGE, *extra),
-    ]
-    return Launch(command, *ports, afterwards=(program, "rm", "--force", container))
+    containers.ensure_image(program, image)
+    grpc_port, rest_port = (_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port))
+    container = containers.container_name(name, grpc_port)
+    return Launch(
+        containers.run_command(program, image, name, base_path, (grpc_port, rest_port), flags),
+        grpc_port,
+        rest_port,
+        afterwards=(program, "rm", "--force", container),
+        memory=lambda: containers.memory(program, container),
+    )
 
 
 BACKENDS = {"embedded": embedded, "binary": binary, "docker": docker}
@@ -87,11 +92,7 @@ def _flags(
     name: str, base_path: Path, port: int | str, rest_api_port: int | str, flags: Mapping[str, object]
 ) -> list[str]:
     named = {"port": port, "rest_api_port": rest_api_port, "model_name": name, "model_base_path": base_path, **flags}
-    return [f"--{flag}={_text(value)}" for flag, value in named.items()]
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return containers.flag_words(named)
 
 
 def _program(name: str, advice: str) -> str:

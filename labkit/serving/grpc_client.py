@@ -17,19 +17,31 @@ from labkit.serving.version_status import VersionStatus
 class GrpcClient:
     """TensorFlow Serving's gRPC API for one model. A context manager; `close` ends its channel."""
 
-    def __init__(self, address: str, model_name: str, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        model_name: str,
+        *,
+        timeout: float = 60.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         """Nothing is sent yet; messages of any size pass (gRPC's own limit would be 4 MiB).
 
         Args:
-            address: host and port, such as ``127.0.0.1:8500``.
+            address: host and port, such as ``127.0.0.1:8500``, or a unix socket, such as ``unix:/tmp/serving.sock``.
             model_name: the model's name on that server.
             timeout: seconds until a call gives up; the server stops its run then, too.
+            credentials: for a server that speaks TLS, what `grpc.ssl_channel_credentials` makes.
         """
         self.address = address
         self.model_name = model_name
         self.timeout = timeout
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self._channel = grpc.insecure_channel(address, options=[*unlimited, ("grpc.enable_http_proxy", 0)])
+        options = [*unlimited, ("grpc.enable_http_proxy", 0)]
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options)
 
     def predict(self, inputs: Any, *, signature_name: str | None = None, version: int | None = None) -> Any:
         """Ask the model: an array for one output, a dict of arrays by name for several.

@@ -30,15 +30,14 @@ class ModelServer:
         grpc: a client for its gRPC API.
     """
 
-    def __init__(
-        self, name: str, backend: str, process: processes.ManagedProcess, rest_port: int, grpc_port: int
-    ) -> None:
+    def __init__(self, name: str, backend: str, process: processes.ManagedProcess, launch: backends.Launch) -> None:
         """Use `serve`."""
         self.name = name
         self.backend = backend
         self._process = process
-        self.rest_url = f"http://127.0.0.1:{rest_port}"
-        self.grpc_address = f"127.0.0.1:{grpc_port}"
+        self._memory = launch.memory or process.memory
+        self.rest_url = f"http://127.0.0.1:{launch.rest_port or _logged_port(process, backends.READY)}"
+        self.grpc_address = f"127.0.0.1:{launch.grpc_port or _logged_port(process, backends.GRPC_PORT)}"
         self.rest = RestClient(self.rest_url, name)
         self.grpc = GrpcClient(self.grpc_address, name)
 
@@ -49,7 +48,7 @@ class ModelServer:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Its process id; with Docker that of the docker command."""
         return self._process.pid
 
     def predict(
@@ -75,8 +74,8 @@ class ModelServer:
         return self._process.log()
 
     def memory(self) -> int:
-        """Resident memory of the server in bytes, 0 once it has ended. For a container: of the docker command only."""
-        return self._process.memory()
+        """Resident memory of the server in bytes, of a container's processes where it is one; 0 once it has ended."""
+        return self._memory() if self.running else 0
 
     def stop(self) -> None:
         """End the server; requests in flight are answered first. Calling it again does nothing."""
@@ -105,6 +104,7 @@ def serve(
     port: int | str = "auto",
     rest_api_port: int | str = "auto",
     timeout: float = 60.0,
+    image: str | None = None,
     **flags: object,
 ) -> ModelServer:
     """Start a model server for the versions in `model_dir` and return it when it answers.
@@ -115,21 +115,25 @@ def serve(
     Args:
         model_dir: the folder that holds the version folders, ``penguins`` with ``penguins/1/saved_model.pb`` in it.
         name: what clients call the model, by default the folder's name.
-        backend: ``embedded`` (labkit's own), ``binary`` (an installed `tensorflow_model_server`) or ``docker`` (the
-            `tensorflow/serving` container).
+        backend: ``embedded`` (labkit's own), ``binary`` (an installed `tensorflow_model_server`) or ``docker`` (a
+            container).
         port: gRPC port; ``auto`` (or 0) takes a free one.
         rest_api_port: REST port; ``auto`` (or 0) takes a free one.
         timeout: seconds to wait until it answers.
+        image: with the docker backend, an image other than TensorFlow Serving's (`backends.IMAGE`) that is started in
+            the same way, such as the one that docs/model-server.md builds. One that is not here is pulled.
         flags: further flags of `tensorflow_model_server`, as in ``file_system_poll_wait_seconds=1``.
 
     Raises:
         ModelFolderError: there is nothing to serve in `model_dir`; the message names what is there and what should be.
         ServerStartError: the server ended or was not ready in time; `.log` holds what it said.
         EnvironmentProblem: this machine does not have that backend.
-        ValueError: there is no such backend.
+        ValueError: there is no such backend, or `image` is given to one without images.
     """
     if backend not in backends.BACKENDS:
         raise ValueError(f"backend is one of {', '.join(backends.BACKENDS)}; got {backend!r}")
+    if image is not None and backend != "docker":
+        raise ValueError(f"image={image!r} is for backend='docker'; the {backend} backend has no image")
     base_path = Path(model_dir).resolve()
     name = name or base_path.name
     try:
@@ -138,7 +142,8 @@ def serve(
         raise ModelFolderError(error.message) from None
     if earlier := _running.get((name, backend)):
         earlier.stop()
-    launch = backends.BACKENDS[backend](name, base_path, port or "auto", rest_api_port or "auto", flags)
+    options = {"image": image} if image else {}
+    launch = backends.BACKENDS[backend](name, base_path, port or "auto", rest_api_port or "auto", flags, **options)
     try:
         process = processes.start(
             launch.command,
@@ -149,13 +154,7 @@ def serve(
         )
     except ProcessError as error:
         raise ServerStartError(_start_message(name, backend, error), error.log) from None
-    server = ModelServer(
-        name,
-        backend,
-        process,
-        launch.rest_port or _logged_port(process, backends.READY),
-        launch.grpc_port or _logged_port(process, backends.GRPC_PORT),
-    )
+    server = ModelServer(name, backend, process, launch)
     _running[name, backend] = server
     return server
 

@@ -1,11 +1,13 @@
 """Fixtures for everything that asks a model server: SavedModels made once, servers of the test's own."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from . import engine
 from .savedmodels import SavedModels, make
 from .served import Served
 
@@ -53,3 +55,26 @@ def many(many_in_c_api: Served) -> Served:
 def many_both(request: pytest.FixtureRequest) -> Served:
     """The model `many`, once in each session that the server can use."""
     return request.getfixturevalue(f"many_in_{request.param}")
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[None]:
+    """A Docker engine that answers: one that runs, or one started for these tests.
+
+    Where there can be none, tests that want it are skipped; with LABKIT_CI set they fail, nothing is skipped there.
+    """
+    with ExitStack() as running:
+        try:
+            address = running.enter_context(engine.engine())
+        except engine.NoEngineError as error:
+            (pytest.fail if os.environ.get("LABKIT_CI") else pytest.skip)(f"no Docker engine: {error}")
+        if address:
+            running.enter_context(pytest.MonkeyPatch.context()).setenv("DOCKER_HOST", address)
+        yield
+
+
+@pytest.fixture(scope="session")
+def model_server_image(docker_engine: None, repository: Path) -> Iterator[str]:
+    """An image that holds labkit's embedded server, not TensorFlow Serving."""
+    with engine.image(repository) as name:
+        yield name

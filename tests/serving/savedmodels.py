@@ -15,6 +15,9 @@ its event loop, as there is no loop in its graph:
     none, twice         x float -> y = x[:0], y = x and x again
     constant            -> y = 1                              (no input at all)
     classify, regress   serialized tf.Examples -> scores / outputs = x / 2 + 2
+    classify_*          the same input for all: classes low, high; scores x, 1 - x; see `_add_classifiers`
+    regress_*           the same input, too; outputs of every wrong kind, see `_add_regressors`
+    odd                 x -> y, its method_name is tensorflow/serving/odd
     grow                n int32 -> y = sum(ones [n, n] @ ones [n, n])   (a small request, as much work as n says)
 
 ``slow`` has a loop: serving_default as above, and
@@ -185,6 +188,48 @@ def _add_examples(made: _Graph) -> None:
         serialized = made.placeholder("string", [None])
         parsed = tf.io.parse_example(serialized, {"x": tf.io.FixedLenFeature([1], "float32")})["x"]
         made.signature(method, {"inputs": serialized}, {output: parsed / 2 + 2}, method)
+
+
+    serialized = made.placeholder("string", [None])
+    features = {"x": tf.io.FixedLenFeature([1], "float32"), "bias": tf.io.FixedLenFeature([1], "float32", [0.0])}
+    parsed = tf.io.parse_example(serialized, features)
+    _add_classifiers(made, serialized, parsed["x"] + parsed["bias"])
+    _add_regressors(made, serialized, parsed["x"] + parsed["bias"])
+    x = made.placeholder("float32")
+    made.signature("odd", {"x": x}, {"y": tf.identity(x)}, "odd")
+
+
+def _add_classifiers(made: _Graph, serialized, x) -> None:
+    tf = made.tf
+    both = tf.concat([x, 1 - x], 1)
+    labels = tf.tile([["low", "high"]], [tf.shape(x)[0], 1])
+    for name, outputs in {
+        "both": {"classes": labels, "scores": both},
+        "labels": {"classes": labels},
+        "with_more": {"scores": both, "more": tf.identity(x)},
+        "of_two_sizes": {"classes": labels, "scores": x},
+        "flat": {"scores": both[:, 0]},
+        "double": {"scores": tf.cast(both, "float64")},
+        "numbers_for_labels": {"classes": both},
+        "first_row": {"scores": both[:1]},
+        "first_label": {"classes": labels[:1]},
+        "nothing": {"y": both},
+        "three": {"classes": labels, "scores": both, "y": both},
+    }.items():
+        made.signature(f"classify_{name}", {"inputs": serialized}, outputs, "classify")
+
+
+def _add_regressors(made: _Graph, serialized, x) -> None:
+    tf = made.tf
+    for name, outputs in {
+        "flat": {"outputs": x[:, 0]},
+        "wide": {"outputs": tf.concat([x, x], 1)},
+        "scalar": {"outputs": tf.reduce_sum(x)},
+        "double": {"outputs": tf.cast(x, "float64")},
+        "first_row": {"outputs": x[:1]},
+        "nothing": {"y": tf.identity(x)},
+    }.items():
+        made.signature(f"regress_{name}", {"inputs": serialized}, outputs, "regress")
 
 
 def _make_keras(folder: Path) -> None:

@@ -88,17 +88,25 @@ class Command:
 
 
 class Served(Command):
-    """A server that listens, at ports of its own choice; `ask` speaks HTTP to it, as raw as a test wants."""
+    """A server that listens, at ports of its own choice; `ask` speaks HTTP to it, as raw as a test wants.
+
+    ``--port=0`` or ``--rest_api_port=0`` among the flags leaves that port, and its attribute, out.
+    """
 
     def __init__(self, folder: Path, name: str, base_path: Path | str, *flags: str) -> None:
         ports = [f"--{port}=auto" for port in ("port", "rest_api_port") if not _given(port, flags)]
         super().__init__(folder, *ports, f"--model_name={name}", f"--model_base_path={base_path}", *flags)
         self.name = name
+        self._flags = flags
 
     def __enter__(self) -> Self:
         try:
-            self.grpc_port = int(self._logged(r"Running gRPC ModelServer at \S+:(\d+)"))
-            self.rest_port = int(self._logged(r"Exporting HTTP/REST API at:\S+:(\d+)"))
+            if "--port=0" in self._flags:
+                self._logged(r"Running gRPC ModelServer at UNIX socket (\S+)")
+            else:
+                self.grpc_port = int(self._logged(r"Running gRPC ModelServer at \S+:(\d+)"))
+            if "--rest_api_port=0" not in self._flags:
+                self.rest_port = int(self._logged(r"Exporting HTTP/REST API at:\S+:(\d+)"))
         except BaseException:
             super().__exit__(None, None, None)
             raise

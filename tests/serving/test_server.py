@@ -1,9 +1,6 @@
 """labkit.serve: one call from a model folder to a running server, and never a server too many."""
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,7 +8,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.errors import EnvironmentProblem, ModelFolderError, RequestError, ServerStartError
+from labkit.errors import EnvironmentProblem, ModelFolderError, ServerStartError
 
 INPUT = np.array([[1.0], [5.0]], np.float32)
 ANSWER = np.array([[2.5], [4.5]], np.float32)
@@ -20,25 +17,6 @@ ANSWER = np.array([[2.5], [4.5]], np.float32)
 @pytest.fixture
 def half_plus_two(saved_models):
     return saved_models.half_plus[2]
-
-
-def test_a_server_answers_over_both_protocols(half_plus_two):
-    with labkit.serve(half_plus_two) as server:
-        assert server.name == half_plus_two.name
-        assert server.running
-        np.testing.assert_array_equal(server.predict(INPUT), ANSWER)
-        np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
-        np.testing.assert_array_equal(server.rest.predict(INPUT, form="columnar"), ANSWER)
-        np.testing.assert_array_equal(server.grpc.predict({"x": INPUT}), ANSWER)
-        assert [(status.version, status.state) for status in server.status()] == [(1, "AVAILABLE")]
-        assert server.memory() > 50_000_000
-        assert "Successfully loaded servable version" in server.logs()
-    assert not server.running
-    assert server.memory() == 0
-    assert "Stopped" in server.logs()
-    for via in ("rest", "grpc"):
-        with pytest.raises(RequestError, match="UNAVAILABLE"):
-            server.predict(INPUT, via=via)
 
 
 def test_it_listens_on_loopback_only(half_plus_two):
@@ -122,46 +100,6 @@ def test_a_backend_that_is_not_installed_says_how_to_get_it(half_plus_two, monke
         labkit.serve(half_plus_two, backend=backend)
 
 
-def test_the_binary_backend_starts_the_program_on_the_path(half_plus_two, tmp_path, monkeypatch):
-    """The program found is the embedded server behind a `tensorflow_model_server` command: same flags, same log."""
-    command = tmp_path / "tensorflow_model_server"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m labkit serve "$@"\n')
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    with labkit.serve(half_plus_two, backend="binary") as server:
-        assert server.backend == "binary"
-        np.testing.assert_array_equal(server.predict(INPUT), ANSWER)
-        np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
-
-
-def test_the_docker_backend_runs_the_container_as_production_does(half_plus_two, tmp_path, monkeypatch):
-    """No engine here: a `docker` command that reads what it is told and serves as the container would."""
-    command = tmp_path / "docker"
-    command.write_text(
-        f"#!{sys.executable}\n"
-        "import os, sys\n"
-        "words = sys.argv[1:]\n"
-        "assert words[:3] == ['run', '--rm', '--init'], words\n"
-        "named = dict(word.removeprefix('--').split('=', 1) for word in words if '=' in word)\n"
-        "grpc, rest = [word.split('=')[1].rsplit(':', 1) for word in words if word.startswith('--publish=')]\n"
-        "assert (grpc[1], rest[1]) == ('8500', '8501')\n"
-        "assert grpc[0].startswith('127.0.0.1:') and rest[0].startswith('127.0.0.1:')\n"
-        "mount = dict(part.split('=') for part in named['mount'].split(',') if '=' in part)\n"
-        "name = named['env'].removeprefix('MODEL_NAME=')\n"
-        "assert mount['target'] == '/models/' + name\n"
-        "(image,) = [place for place, word in enumerate(words) if word.startswith('tensorflow/serving:')]\n"
-        "flags = [f'--port={grpc[0].split(chr(58))[1]}', f'--rest_api_port={rest[0].split(chr(58))[1]}',\n"
-        "         f'--model_name={name}', f'--model_base_path={mount[\"source\"]}', *words[image + 1:]]\n"
-        "os.execv(sys.executable, [sys.executable, '-m', 'labkit', 'serve', *flags])\n"
-    )
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    with labkit.serve(half_plus_two, backend="docker", enable_serialization_as_tensor_content=True) as server:
-        assert server.backend == "docker"
-        np.testing.assert_array_equal(server.predict(INPUT), ANSWER)
-        np.testing.assert_array_equal(server.predict(INPUT, via="rest"), ANSWER)
-
-
 def test_no_server_survives_a_killed_jupyter_kernel(half_plus_two):
     from jupyter_client.manager import start_new_kernel
 
@@ -188,24 +126,3 @@ def assert_gone(server):
     while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "the server outlived its kernel by 2 s"
         time.sleep(0.02)
-
-
-def test_no_server_survives_a_killed_program(half_plus_two):
-    kernel = subprocess.Popen(
-        [
-            *(sys.executable, "-c"),
-            "import sys, time, labkit\n"
-            "server = labkit.serve(sys.argv[1])\n"
-            "print(server.pid, flush=True)\n"
-            "time.sleep(600)",
-            str(half_plus_two),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    server = psutil.Process(int(kernel.stdout.readline()))
-    assert server.is_running()
-    kernel.kill()
-    kernel.wait()
-    kernel.stdout.close()
-    assert_gone(server)

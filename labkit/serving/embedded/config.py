@@ -1,11 +1,43 @@
-"""Which models a server serves, and from where."""
+"""Which models a server serves, from where, and which of their versions: flags, config files, reload requests."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
-from labkit.serving.embedded.storage import version_folders, version_number
+from labkit.serving.embedded.storage import VersionFolder, version_folders, version_number
+
+if TYPE_CHECKING:
+    from tensorflow_serving.config.file_system_storage_path_source_pb2 import FileSystemStoragePathSourceConfig
+    from tensorflow_serving.config.model_server_config_pb2 import ModelConfig as ModelConfigMessage
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+PLATFORM = "tensorflow"
+
+
+@dataclass(frozen=True)
+class VersionPolicy:
+    """Which of the versions on disk a server aspires to serve (FileSystemStoragePathSourceConfig's policies).
+
+    Attributes:
+        latest: the so many highest; None for all of them.
+        specific: these, and no others; takes the place of `latest`.
+    """
+
+    latest: int | None = 1
+    specific: frozenset[int] | None = None
+
+    def choose(self, folders: list[VersionFolder]) -> list[VersionFolder]:
+        """The aspired ones of `folders`, which stand lowest first."""
+        if self.specific is not None:
+            return [folder for folder in folders if folder.version in self.specific]
+        return folders if self.latest is None else folders[-self.latest :]
+
+    def missing(self, folders: list[VersionFolder]) -> list[int]:
+        """The versions asked for by number that are not among `folders`."""
+        return sorted((self.specific or frozenset()) - {folder.version for folder in folders})
 
 
 @dataclass(frozen=True)
@@ -15,12 +47,16 @@ class ModelConfig:
     Attributes:
         name: what clients call it.
         base_path: the folder that holds its version folders.
-        num_versions: how many of the highest versions are served (the `latest` policy).
+        policy: which of these are served.
+        labels: names for versions, as in ``/labels/canary``.
+        platform: always ``tensorflow``; anything else is refused when it is to be served.
     """
 
     name: str
     base_path: Path
-    num_versions: int = 1
+    policy: VersionPolicy = VersionPolicy()
+    labels: Mapping[str, int] = field(default_factory=dict)
+    platform: str = PLATFORM
 
 
 def single_model(name: str, base_path: str) -> ModelConfig:
@@ -34,12 +70,93 @@ def single_model(name: str, base_path: str) -> ModelConfig:
             "Both server_options.model_base_path and server_options.model_config_file are empty! "
             "Pass the model's folder: --model_base_path=/path/to/model"
         )
-    if not os.path.isabs(base_path):
+    return ModelConfig(name, _absolute(name, base_path))
+
+
+def read_file(path: str) -> "ModelServerConfig":
+    """The ModelServerConfig in a text-format file.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, it does not parse; NOT_FOUND, it cannot be read.
+    """
+    from google.protobuf import text_format
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+    try:
+        return text_format.Parse(Path(path).read_text(), ModelServerConfig())
+    except text_format.ParseError as error:
         raise invalid_argument(
-            f"Expected model {name} to have an absolute path or URI; got base_path()={base_path}. "
-            f"Pass --model_base_path={os.path.abspath(base_path)}"
+            f"Invalid protobuf file: '{path}': Error parsing text-format tensorflow.serving.ModelServerConfig: {error}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise invalid_argument(f"Invalid protobuf file: '{path}': {error}") from None
+    except OSError as error:
+        raise StatusError(Code.NOT_FOUND, f"{path}: {error.strerror or error}") from None
+
+
+def from_proto(messages: "Iterable[ModelConfigMessage]") -> list[ModelConfig]:
+    """The entries of a ModelConfigList.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, an entry is incomplete or stands there twice (server_core.cc).
+    """
+    configs: dict[str, ModelConfig] = {}
+    for message in messages:
+        if not message.name:
+            raise invalid_argument(f"A config in the list has no name; its base_path is {message.base_path!r}")
+        if message.name in configs:
+            raise invalid_argument(f"Illegal to list model {message.name} multiple times in config list")
+        configs[message.name] = ModelConfig(
+            message.name,
+            _absolute(message.name, message.base_path),
+            _policy(message.name, message.model_version_policy),
+            dict(message.version_labels),
+            _platform(message),
         )
-    return ModelConfig(name, Path(base_path))
+    return list(configs.values())
+
+
+def no_transition() -> StatusError:
+    """A configuration without a list of models came where a list is in force."""
+    return StatusError(
+        Code.FAILED_PRECONDITION,
+        "Cannot transition to requested config. It is only legal to transition from one ModelConfigList to another; "
+        "write model_config_list {} to unload all models.",
+    )
+
+
+def _absolute(name: str, base_path: str) -> Path:
+    if "://" in base_path:
+        raise StatusError(
+            Code.UNIMPLEMENTED,
+            f"Model {name} has base_path {base_path}; this server reads local folders only. Copy the model here.",
+        )
+    if not os.path.isabs(base_path):
+        hint = f" (from here that would be {os.path.abspath(base_path)})" if base_path else ""
+        raise invalid_argument(
+            f"Expected model {name} to have an absolute path or URI; got base_path()={base_path}{hint}"
+        )
+    return Path(base_path)
+
+
+def _platform(message: "ModelConfigMessage") -> str:
+    if message.model_platform:
+        return message.model_platform
+    if message.model_type:  # deprecated: 1 is TENSORFLOW, 2 is OTHER
+        return PLATFORM if message.model_type == 1 else "other"
+    raise invalid_argument(
+        "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform, "
+        f'model name is {message.name} (write model_platform: "{PLATFORM}")'
+    )
+
+
+def _policy(name: str, message: "FileSystemStoragePathSourceConfig.ServableVersionPolicy") -> VersionPolicy:
+    choice = message.WhichOneof("policy_choice")
+    if choice == "all":
+        return VersionPolicy(latest=None)
+    if choice == "specific":
+        return VersionPolicy(specific=frozenset(message.specific.versions))
+    return VersionPolicy(latest=max(1, message.latest.num_versions))
 
 
 def check_folder(config: ModelConfig) -> None:

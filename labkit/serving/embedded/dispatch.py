@@ -4,23 +4,31 @@ Handing a request to a thread and back costs several times what a small model's 
 the spot when that is certain to be quick: the model's work depends on the size of its input only (`work`), the
 request is small, and others of its size were quick before. Everything else goes to a thread, where it keeps nobody
 waiting.
+
+A model whose requests are batched runs in the batches' threads. A request for it waits there as a future of the event
+loop, not as a thread, so any number can wait; what comes before and after is done on the spot if it is small.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
+from labkit.serving.embedded.batching_session import BatchingSession, Feeds
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.session import RunLimits
+from labkit.serving.embedded.steps import Steps, complete
 
 Answer = TypeVar("Answer")
 
 _SMALL_BYTES = 16_384
+_SMALL_RESULT_BYTES = 4096  # a number takes longer to write as JSON than to read
 _QUICK_SECONDS = 0.002
 _LARGEST_PROOF = 10_000
 
@@ -58,20 +66,24 @@ class Dispatcher:
         self._pool = ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), thread_name_prefix="request")
         self._paces: WeakKeyDictionary[Servable, dict[int, _Pace]] = WeakKeyDictionary()
 
-    async def run(
-        self, servable: Servable, request_bytes: int, timeout_ms: int, answer: Callable[[RunLimits], Answer]
-    ) -> Answer:
-        """Run `answer`, holding `servable` loaded until it has ended.
+    async def run(self, servable: Servable, request_bytes: int, timeout_ms: int, steps: Steps[Answer]) -> Answer:
+        """Take `steps` to the answer, holding `servable` loaded until they have ended.
 
         Args:
             servable: the version that answers.
             request_bytes: the size of the request's body.
-            timeout_ms: how long the model may run; 0 for no limit.
-            answer: decodes, runs and encodes; gets the limits to run the model with.
+            timeout_ms: how long the model may run, waiting for a batch included; 0 for no limit.
+            steps: decodes, stops for the model's run, encodes.
 
         Raises:
-            StatusError: what `answer` raises.
+            StatusError: what `steps` or the model's run raises.
         """
+        if isinstance(servable.session, BatchingSession):
+            return await self._batched(servable, servable.session, request_bytes, timeout_ms, steps)
+
+        def answer(limits: RunLimits) -> Answer:
+            return complete(steps, servable.session, limits)
+
         pace = self._pace(servable, request_bytes)
         if pace is None or not pace.trusted:
             return await self._in_thread(servable, pace, timeout_ms, answer)
@@ -80,6 +92,34 @@ class Dispatcher:
             return answer(RunLimits(in_caller_thread=True))
         finally:
             pace.note(time.thread_time() - started)
+
+    async def _batched(
+        self, servable: Servable, session: BatchingSession, size: int, timeout_ms: int, steps: Steps[Answer]
+    ) -> Answer:
+        servable.hold()
+        try:
+            small, results = size <= _SMALL_BYTES, None
+            while True:
+
+                def step(_: RunLimits, results: list[np.ndarray] | None = results) -> tuple[bool, Any]:
+                    return _step(steps, results)
+
+                ended, value = step(RunLimits()) if small else await self._in_thread(servable, None, 0, step)
+                if ended:
+                    return value
+                feeds, fetches = value
+                results = await self._run(servable, session, timeout_ms, feeds, fetches)
+                small = _has_few_bytes(results)
+        finally:
+            servable.release()
+
+    async def _run(
+        self, servable: Servable, session: BatchingSession, timeout_ms: int, feeds: Feeds, fetches: Sequence[str]
+    ) -> list[np.ndarray]:
+        waiting = session.submit(feeds, fetches, RunLimits(timeout_ms))
+        if waiting is not None:
+            return await waiting  # a caller that leaves cancels it, and its place in the queue is free
+        return await self._in_thread(servable, None, timeout_ms, lambda limits: session.run(feeds, fetches, limits))
 
     def _pace(self, servable: Servable, request_bytes: int) -> _Pace | None:
         """The pace of requests of about that size (by powers of two); None for what never runs on the loop."""
@@ -103,3 +143,18 @@ class Dispatcher:
         running.add_done_callback(lambda _: servable.release())
         running.add_done_callback(lambda done: done.cancelled() or done.exception())  # also heard if the caller left
         return await asyncio.shield(running)  # a caller that leaves must not free what the thread still uses
+
+
+def _step(steps: Steps[Answer], results: list[np.ndarray] | None) -> tuple[bool, Any]:
+    """Take one of `steps`: whether it was the last, and the answer or the model's run that it wants."""
+    try:
+        return False, steps.send(results)  # type: ignore[arg-type]  (None begins)
+    except StopIteration as end:
+        return True, end.value
+
+
+def _has_few_bytes(arrays: Sequence[np.ndarray]) -> bool:
+    if sum(array.nbytes for array in arrays) > _SMALL_RESULT_BYTES:
+        return False
+    texts = [array for array in arrays if array.dtype == object]
+    return sum(len(value) for array in texts for value in array.reshape(-1)) <= _SMALL_RESULT_BYTES

@@ -44,7 +44,31 @@ def _count(text: str) -> int:
     return number
 
 
+def channel_arguments(text: str) -> list[tuple[str, int | str]]:
+    """gRPC's channel arguments, written as ``name=value,name=value``; a value is a number if it is a 32-bit one.
+
+    Raises:
+        ValueError: a part is not of that form.
+    """
+    found: list[tuple[str, int | str]] = []
+    for part in text.split(",") if text else ():
+        name, equals, value = part.partition("=")
+        if not (name.strip() and equals):
+            raise ValueError(part)
+        try:
+            found.append((name.strip(), _whole(value)))
+        except ValueError:
+            found.append((name.strip(), value))
+    return found
+
+
+def _channel_arguments(text: str) -> str:
+    channel_arguments(text)
+    return text
+
+
 _whole.__name__, _count.__name__ = "32-bit number", "number from 0 on"
+_channel_arguments.__name__ = "name=value,name=value"
 _port.__name__, _switch.__name__ = "port number (or auto)", "true or false"
 
 
@@ -59,11 +83,19 @@ class Flags:
 
     port: int | str = _flag(8500, "gRPC port; 'auto' (ours) takes a free one and logs it", kind=_port)
     rest_api_port: int | str = _flag(0, "REST port, 0 for no REST; 'auto' (ours) takes a free one", kind=_port)
+    grpc_socket_path: str = _flag("", "unix socket at which gRPC listens, too; alone with --port=0")
     model_name: str = _flag("default", "what clients call the model")
-    model_base_path: str = _flag("", "absolute path of the folder that holds the version folders (required)")
+    model_base_path: str = _flag("", "absolute path of the folder that holds the version folders")
+    model_config_file: str = _flag("", "text file (ModelServerConfig) that names the models, in place of the two above")
+    model_config_file_poll_wait_seconds: int = _flag(0, "seconds between two looks at that file; 0 reads it once")
     file_system_poll_wait_seconds: int = _flag(
         1, "seconds between two looks for new versions; 0 looks once", kind=_whole
     )
+    allow_version_labels_for_unavailable_models: bool = _flag(
+        False, "a new label may stand for a version that is not loaded"
+    )
+    num_load_threads: int = _flag(0, "versions that load at a time; 0 means four for each CPU")
+    num_unload_threads: int = _flag(0, "accepted, has no effect: unloading never keeps other versions waiting")
     max_num_load_retries: int = _flag(1, "retries of a load that failed")
     load_retry_interval_micros: int = _flag(100_000, "microseconds between them")
     saved_model_tags: str = _flag("serve", "comma-separated tags of the MetaGraphDef to load")
@@ -71,12 +103,35 @@ class Flags:
     rest_api_num_threads: int = _flag(0, "threads that answer REST requests; 0 means four for each CPU")
     rest_api_enable_cors_support: bool = _flag(False, "answer with CORS headers, for requests from web pages")
     grpc_max_threads: int = _flag(0, "threads that answer gRPC requests; 0 means four for each CPU")
+    grpc_channel_arguments: str = _flag("", "arguments of gRPC's server: name=value,...", kind=_channel_arguments)
+    ssl_config_file: str = _flag("", "text file (SSLConfig) that makes gRPC speak TLS; REST stays plain HTTP")
+    use_alts_credentials: bool = _flag(False, "refused: Google Cloud's ALTS is not supported")
+    enable_grpc_healthcheck_service: bool = _flag(False, "answer grpc.health.v1.Health")
+    enable_profiler: bool = _flag(True, "answer tensorflow.ProfilerService, TensorBoard's 'Capture profile', over gRPC")
+    monitoring_config_file: str = _flag("", "text file (MonitoringConfig) that makes REST answer with metrics, too")
+    enable_signature_method_name_check: bool = _flag(
+        False, "a signature answers only the calls that its method_name is for"
+    )
     enable_serialization_as_tensor_content: bool = _flag(False, "gRPC answers carry tensor_content")
     tensorflow_session_parallelism: int = _flag(0, "threads for and within operations; 0 lets TensorFlow choose")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads within one operation")
     tensorflow_inter_op_parallelism: int = _flag(0, "operations that run side by side")
     flush_filesystem_caches: bool = _flag(True, "accepted, has no effect")
     remove_unused_fields_from_bundle_metagraph: bool = _flag(True, "accepted, has no effect")
+    aspired_version_policy: str = _flag(
+        "availability_preserving",
+        "ours: resource_preserving frees the old version before the new one loads; nobody answers in between",
+        choices=("availability_preserving", "resource_preserving"),
+    )
+    reload_timeout_seconds: int = _flag(120, "ours: longest wait for the new models of a reload; 0 for no limit")
+    strict_tensorflow_serving: bool = _flag(
+        False, "ours: as TensorFlow Serving also where this server is kinder (docs/model-server.md)"
+    )
+    enable_batching: bool = _flag(False, "run requests that come at the same time together")
+    batching_parameters_file: str = _flag("", "text file (BatchingParameters) that says how; for all models")
+    enable_per_model_batching_parameters: bool = _flag(
+        False, "each version's batching_params.pbtxt says how; a model without it is not batched"
+    )
     bind_address: str = _flag("127.0.0.1", "ours: address to listen on; 0.0.0.0 lets other machines in")
     drain_seconds: int = _flag(30, "ours: after SIGTERM, wait so long for requests in flight")
     tensorflow_runtime: str = _flag(AUTO, "ours: how TensorFlow is reached", choices=(AUTO, "c_api", "python"))

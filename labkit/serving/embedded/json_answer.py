@@ -64,6 +64,24 @@ def outputs(arrays: Mapping[str, np.ndarray]) -> bytes:
     return _encoded(f'{{\n{_INDENT}"outputs": {text}\n}}')
 
 
+def classifications(labels: list[list[bytes]], scores: list[list[float]]) -> bytes:
+    """The answer to a classify request: ``{"results": [[["label", score], ...], ...]}``, a list for each example.
+
+    Args:
+        labels: the labels of each example's classes.
+        scores: their scores, single-precision numbers.
+    """
+    names = [[_quoted(label.decode("utf-8", "surrogateescape")) for label in row] for row in labels]
+    numbers = iter(_float_texts(np.array(scores, np.float32).reshape(-1)))
+    rows = ["[" + ", ".join([f"[{name}, {next(numbers)}]" for name in row]) + "]" for row in names]
+    return _encoded(f'{{\n{_INDENT}"results": [{", ".join(rows)}\n{_INDENT}]\n}}')
+
+
+def regressions(values: np.ndarray) -> bytes:
+    """The answer to a regress request: ``{"results": [value, ...]}``, for `values` of shape [n]."""
+    return _encoded(f'{{\n{_INDENT}"results": [{", ".join(_float_texts(values))}]\n}}')
+
+
 def document(value: Any, indent: int = 4) -> bytes:
     """Any other answer: an error, a status, metadata. Bytes of a request that it quotes are replaced if not UTF-8."""
     return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "replace")

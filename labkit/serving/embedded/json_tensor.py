@@ -57,12 +57,13 @@ def tensors(request: dict[str, Any], inputs: InputTypes) -> tuple[dict[str, np.n
     raise invalid_argument("Missing 'inputs' or 'instances' key")
 
 
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Whether `value` stands for bytes: an object with the one key ``b64``."""
     return isinstance(value, dict) and value.keys() == {"b64"}
 
 
 def _columns(value: Any, inputs: InputTypes) -> dict[str, np.ndarray]:
-    if not isinstance(value, dict) or _is_base64(value):
+    if not isinstance(value, dict) or is_base64(value):
         if len(inputs) != 1:
             raise invalid_argument(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
@@ -79,7 +80,7 @@ def _columns(value: Any, inputs: InputTypes) -> dict[str, np.ndarray]:
 
 
 def _rows(rows: list[Any], inputs: InputTypes) -> dict[str, np.ndarray]:
-    if isinstance(rows[0], dict) and not _is_base64(rows[0]):
+    if isinstance(rows[0], dict) and not is_base64(rows[0]):
         return _object_rows(rows, inputs)
     if len(inputs) != 1:
         raise invalid_argument(
@@ -88,7 +89,7 @@ def _rows(rows: list[Any], inputs: InputTypes) -> dict[str, np.ndarray]:
         )
     ((name, number),) = inputs.items()
     for index, row in enumerate(rows):
-        if isinstance(row, dict) and not _is_base64(row):
+        if isinstance(row, dict) and not is_base64(row):
             raise invalid_argument(f"Expecting value/list but got object at item {index} of input list")
     return {name: _stack(rows, dtypes.data_type(number), "")}
 
@@ -192,17 +193,15 @@ def _check_leaf(value: Any, data_type: dtypes.DataType) -> None:
         raise StatusError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {shown(value)} to type: {name}")
     if not right:
         raise invalid_argument(f"JSON Value: {shown(value)} Type: {type_name(value)} is not of expected type: {name}")
-    if isinstance(value, dict) and not (_is_base64(value) and isinstance(value["b64"], str)):
-        raise invalid_argument(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
     if name == "string":
-        _string(value)
+        string_bytes(value)
 
 
 def _fill(value: Any, shape: tuple[int, ...], data_type: dtypes.DataType) -> np.ndarray:
     """An array of already checked values."""
     if data_type.number == dtypes.STRING:
         array = np.empty(math.prod(shape), object)
-        array[:] = [_string(leaf) for leaf in _leaves(value)]
+        array[:] = [string_bytes(leaf) for leaf in _leaves(value)]
         return array.reshape(shape)
     if data_type.name in _INTEGERS:  # in two steps, so that numbers beyond the type wrap as they do in C++
         wide = np.uint64 if data_type.name == "uint64" else np.int64
@@ -219,9 +218,16 @@ def _leaves(value: Any) -> Any:
         yield value
 
 
-def _string(value: str | dict[str, str]) -> bytes:
+def string_bytes(value: str | dict[str, Any]) -> bytes:
+    """The bytes that a JSON string or ``{"b64": "..."}`` stands for.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, an object of another form, or its text is not base64.
+    """
     if isinstance(value, str):
         return to_bytes(value)
+    if not (is_base64(value) and isinstance(value["b64"], str)):
+        raise invalid_argument(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
     encoded = re.sub(rb"\s", b"", to_bytes(value["b64"])).rstrip(b"=")
     try:
         return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)

@@ -7,22 +7,20 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit import __version__
 from labkit.errors import EnvironmentProblem
+from labkit.serving.embedded import config as model_config
 from labkit.serving.embedded import flags as command_line
 from labkit.serving.embedded import protos
-from labkit.serving.embedded.config import ModelConfig, check_folder, single_model
+from labkit.serving.embedded.config import ModelConfig
 from labkit.serving.embedded.flags import AUTO, Flags
 from labkit.serving.embedded.status import StatusError, invalid_argument
 
 if TYPE_CHECKING:
-    from tensorflow.core.protobuf.config_pb2 import ConfigProto
-
     from labkit.serving.embedded.listeners import Listeners
-    from labkit.serving.embedded.versions import ModelManager
+    from labkit.serving.embedded.manager import ManagerOptions, ModelManager
 
 logger = logging.getLogger("labkit.serving")
 START_FAILURE = 255
@@ -45,10 +43,12 @@ def main(argv: list[str]) -> int:
         return 0
     _log_to_stderr()
     try:
-        config = _model_config(flags)
-        check_folder(config)
+        _check(flags)
+        if flags.model_config_file:
+            protos.without_python_tensorflow()
+        configs = _configured(flags)
         _prepare_runtime(flags)
-        _event_loop().run(_serve(flags, config))
+        _event_loop().run(_serve(flags, configs))
     except (StatusError, EnvironmentProblem) as error:
         return _refuse(error)
     return 0
@@ -74,15 +74,41 @@ def _log_to_stderr() -> None:
     )
 
 
-def _model_config(flags: Flags) -> ModelConfig:
+def _check(flags: Flags) -> None:
     parallelism = ("session", "intra_op", "inter_op")
     if all(getattr(flags, _parallelism_flag(kind)) for kind in parallelism):
         raise invalid_argument("Set tensorflow_session_parallelism, or the intra_op and inter_op flags, not all three.")
-    if not flags.port:
-        raise invalid_argument("--port=0 leaves no gRPC port; --port=auto takes a free one")
+    if not (flags.port or flags.grpc_socket_path):
+        raise invalid_argument(
+            "--port=0 leaves no gRPC listener: pass --grpc_socket_path=PATH too, or --port=auto for a free port"
+        )
     if flags.port == flags.rest_api_port != AUTO:
         raise invalid_argument(f"--port and --rest_api_port are both {flags.port}; each needs its own")
-    return single_model(flags.model_name, flags.model_base_path)
+    if flags.file_system_poll_wait_seconds < 0 and not flags.strict_tensorflow_serving:
+        raise invalid_argument("--file_system_poll_wait_seconds below 0 never looks for a model; 0 looks once")
+
+
+def _configured(flags: Flags) -> list[ModelConfig]:
+    """The models to serve from the start; unless it is strict, each must have something to serve."""
+    if flags.model_config_file:
+        configs = _read(flags) or []
+    else:
+        configs = [model_config.single_model(flags.model_name, flags.model_base_path)]
+    if not flags.strict_tensorflow_serving:
+        for config in configs:
+            model_config.check_folder(config)
+    return configs
+
+
+def _read(flags: Flags) -> list[ModelConfig] | None:
+    """The models of the config file; None when it has no list at all."""
+    message = model_config.read_file(flags.model_config_file)
+    kind = message.WhichOneof("config")
+    if kind == "custom_model_config":
+        raise invalid_argument(
+            f"{flags.model_config_file}: custom_model_config is not supported; use model_config_list"
+        )
+    return None if kind is None else model_config.from_proto(message.model_config_list.config)
 
 
 def _parallelism_flag(kind: str) -> str:
@@ -110,47 +136,27 @@ def _event_loop() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
-def _session_config(flags: Flags) -> "ConfigProto":
-    from tensorflow.core.protobuf.config_pb2 import ConfigProto
-
-    return ConfigProto(
-        allow_soft_placement=True,  # a model made on a GPU also loads without one
-        intra_op_parallelism_threads=flags.tensorflow_intra_op_parallelism or flags.tensorflow_session_parallelism,
-        inter_op_parallelism_threads=flags.tensorflow_inter_op_parallelism or flags.tensorflow_session_parallelism,
-    )
-
-
-async def _serve(flags: Flags, config: ModelConfig) -> None:
+async def _serve(flags: Flags, configs: list[ModelConfig]) -> None:
     from labkit.serving.embedded.listeners import Listeners
-    from labkit.serving.embedded.session import Session, load
-    from labkit.serving.embedded.storage import VersionFolder
-    from labkit.serving.embedded.versions import ModelManager
+    from labkit.serving.embedded.loader import Loader
+    from labkit.serving.embedded.manager import ModelManager
+    from labkit.serving.embedded.metrics import configured as configured_metrics
 
     _raise_open_files()
     stop = asyncio.Event()
     _on_signals(stop)
-    tags, session_config = flags.saved_model_tags.split(","), _session_config(flags)
-
-    def load_version(folder: VersionFolder) -> Session:
-        return load(Path(folder.path), tags, session_config, flags.tensorflow_runtime)
-
-    logger.info(
-        "Building single TensorFlow model file config:  model_name: %s model_base_path: %s",
-        config.name,
-        config.base_path,
-    )
-    manager = ModelManager(
-        load_version,
-        retries=flags.max_num_load_retries,
-        retry_seconds=flags.load_retry_interval_micros / 1e6,
-    )
-    listeners = Listeners(manager, flags)
-    starting = asyncio.create_task(_start(manager, listeners, config, flags))
+    _log_configuration(flags, configs)
+    metrics = configured_metrics(flags)
+    manager = ModelManager(Loader(flags, metrics), _manager_options(flags))
+    listeners = Listeners(manager, flags, metrics)
+    starting = asyncio.create_task(_start(manager, listeners, configs))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()  # raises what the start failed with
+        polling = asyncio.create_task(_poll_config_file(manager, flags))
         await stopping
+        polling.cancel()
     logger.info("Stopping: no new requests, up to %s s for those in flight", flags.drain_seconds)
     await manager.stop()
     await listeners.drain(flags.drain_seconds)
@@ -160,9 +166,54 @@ async def _serve(flags: Flags, config: ModelConfig) -> None:
     os._exit(0)  # TensorFlow's threads and loaded models need no tidying; the process's end frees them
 
 
-async def _start(manager: "ModelManager", listeners: "Listeners", config: ModelConfig, flags: Flags) -> None:
-    await manager.start([config], flags.file_system_poll_wait_seconds)
+def _log_configuration(flags: Flags, configs: list[ModelConfig]) -> None:
+    if flags.model_config_file:
+        logger.info(
+            "%s models from %s", len(configs) or "Taking no action for empty config: no", flags.model_config_file
+        )
+        return
+    logger.info(
+        "Building single TensorFlow model file config:  model_name: %s model_base_path: %s",
+        configs[0].name,
+        configs[0].base_path,
+    )
+
+
+def _manager_options(flags: Flags) -> "ManagerOptions":
+    from labkit.serving.embedded.manager import ManagerOptions
+    from labkit.serving.embedded.versions import AspiredVersionPolicy
+
+    return ManagerOptions(
+        poll_seconds=flags.file_system_poll_wait_seconds,
+        retries=flags.max_num_load_retries,
+        retry_seconds=flags.load_retry_interval_micros / 1e6,
+        policy=AspiredVersionPolicy(flags.aspired_version_policy),
+        labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
+        load_threads=flags.num_load_threads,
+        strict=flags.strict_tensorflow_serving,
+    )
+
+
+async def _start(manager: "ModelManager", listeners: "Listeners", configs: list[ModelConfig]) -> None:
+    await manager.start(configs)
     await listeners.open()
+
+
+async def _poll_config_file(manager: "ModelManager", flags: Flags) -> None:
+    """Put the config file in force again and again, as upstream: also when it has not changed."""
+    seconds, complaint = flags.model_config_file_poll_wait_seconds, ""
+    while flags.model_config_file and seconds > 0:
+        await asyncio.sleep(seconds)
+        try:
+            configs = await asyncio.to_thread(_read, flags)
+            if configs is None:
+                raise model_config.no_transition()
+            await manager.reload(configs)
+            complaint = ""
+        except StatusError as error:
+            if str(error) != complaint:
+                logger.error("%s is not put in force: %s", flags.model_config_file, error)
+            complaint = str(error)
 
 
 def _raise_open_files() -> None:

@@ -10,7 +10,10 @@ import numpy as np
 from labkit.serving.embedded.servable import Servable, Signature
 from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
+from labkit.serving.embedded.steps import Steps, complete
 from labkit.serving.embedded.tensor_proto import to_array
+
+_METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
 def predict(
@@ -21,7 +24,7 @@ def predict(
     output_filter: Sequence[str] = (),
     limits: RunLimits,
 ) -> dict[str, np.ndarray]:
-    """Answer one Predict request.
+    """Answer one Predict request in this thread; see `prediction`.
 
     Args:
         servable: the version to ask.
@@ -34,22 +37,37 @@ def predict(
         StatusError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs or outputs that do not
             fit it, and whatever an operation of the graph fails with.
     """
+    steps = prediction(servable, inputs, signature_name=signature_name, output_filter=output_filter)
+    return complete(steps, servable.session, limits)
+
+
+def prediction(
+    servable: Servable, inputs: Mapping[str, np.ndarray], *, signature_name: str, output_filter: Sequence[str] = ()
+) -> Steps[dict[str, np.ndarray]]:
+    """The steps of `predict`, for whoever runs the model otherwise (`steps`)."""
     signature = signature_of(servable, signature_name)
     feeds = _feeds(signature, inputs)
     names = _output_names(signature, output_filter)
-    fetches = [signature.outputs[name] for name in names]
-    return dict(zip(names, servable.session.run(feeds, fetches, limits), strict=True))
+    results = yield from servable.run("Predict", feeds, [signature.outputs[name] for name in names])
+    return dict(zip(names, results, strict=True))
 
 
 def signature_of(servable: Servable, name: str) -> Signature:
     """The signature of that name.
 
     Raises:
-        StatusError: FAILED_PRECONDITION, the servable has none.
+        StatusError: FAILED_PRECONDITION, the servable has none; INTERNAL, its method_name is unknown and that matters.
     """
     if name not in servable.signatures:
         raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
-    return servable.signatures[name]
+    signature = servable.signatures[name]
+    if servable.check_method_names and signature.method_name not in _METHODS:
+        raise StatusError(
+            Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. Was: "
+            f"{signature.method_name}",
+        )
+    return signature
 
 
 def _feeds(signature: Signature, inputs: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:

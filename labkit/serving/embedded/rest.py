@@ -2,18 +2,19 @@
 
 import logging
 import re
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from labkit.serving.embedded import json_answer, json_document, json_numbers, json_tensor
+from labkit.serving.embedded import json_answer, rest_steps
 from labkit.serving.embedded.dispatch import Dispatcher
 from labkit.serving.embedded.http_server import LARGEST_BODY, Request, Response
-from labkit.serving.embedded.predict import predict
-from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Servable
-from labkit.serving.embedded.session import RunLimits
+from labkit.serving.embedded.manager import ModelManager
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.status_answers import metadata_answer, status_answer
-from labkit.serving.embedded.versions import ModelManager
+
+if TYPE_CHECKING:
+    from labkit.serving.embedded.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -37,79 +38,104 @@ _NOT_FOUND_PAGE = (
 class RestApi:
     """Answers HTTP requests from the models that `manager` keeps."""
 
-    def __init__(self, manager: ModelManager, dispatcher: Dispatcher, *, timeout_ms: int, cors: bool) -> None:
+    def __init__(
+        self,
+        manager: ModelManager,
+        dispatcher: Dispatcher,
+        *,
+        timeout_ms: int,
+        cors: bool,
+        metrics: "Metrics | None" = None,
+    ) -> None:
+        """Ready to answer.
+
+        Args:
+            manager: keeps the models.
+            dispatcher: runs the requests.
+            timeout_ms: longest run of a model for one request.
+            cors: answer with CORS headers.
+            metrics: counts every request under ``/v1/``, and is to be had at its own path.
+        """
         self._manager = manager
         self._dispatcher = dispatcher
         self._timeout_ms = timeout_ms
         self._headers = {**_JSON, **(_CORS if cors else {})}
+        self._metrics = metrics
 
     async def answer(self, request: Request) -> Response:
         """One request to one response; every error becomes an answer with its status."""
+        if self._metrics and request.target == self._metrics.path:
+            return Response(self._metrics.page(), headers={"Content-Type": "text/plain"})
         if request.target[:4].lower() != "/v1/":
             return Response(_NOT_FOUND_PAGE, 404, {"Content-Type": "text/html"})
+        started, match = perf_counter(), _match(request)
+        code, response = await self._answered(request, match)
+        if self._metrics:
+            name = unquote(match["name"] or "") if match else ""
+            api = match["verb"] if match and request.method == "POST" else ""
+            seconds = perf_counter() - started
+            self._metrics.note_request(name, api, "REST", code, seconds, known=name in self._manager.models)
+        return response
+
+    async def _answered(self, request: Request, match: re.Match[str] | None) -> tuple[Code, Response]:
         if request.method == "OPTIONS":
             return self._preflight(request)
         try:
-            return Response(await self._route(request, request.target), headers=self._headers)
+            return Code.OK, Response(await self._route(request, match), headers=self._headers)
         except StatusError as error:
-            return self._error(error)
+            failure = error
         except Exception:
             logger.exception("A %s request to %s failed", request.method, request.target)
-            return self._error(StatusError(Code.INTERNAL, "The server failed on this request; its log has the details"))
+            failure = StatusError(Code.INTERNAL, "The server failed on this request; its log has the details")
+        body = json_answer.document({"error": failure.message})
+        return failure.code, Response(body, failure.http_status, self._headers)
 
-    def _error(self, error: StatusError) -> Response:
-        return Response(json_answer.document({"error": error.message}), error.http_status, self._headers)
-
-    def _preflight(self, request: Request) -> Response:
+    def _preflight(self, request: Request) -> tuple[Code, Response]:
         origin = request.headers.get("origin", "")
         known = "http://" in origin or "https://" in origin
-        return Response(status=200 if known else 400, headers=self._headers)
+        code = Code.OK if known else Code.FAILED_PRECONDITION
+        return code, Response(status=200 if known else 400, headers=self._headers)
 
-    async def _route(self, request: Request, path: str) -> bytes:
-        if request.method == "POST" and (match := _POST.fullmatch(path)):
-            return await self._post(match, request)
-        if request.method == "GET" and (match := _GET.fullmatch(path)):
+    async def _route(self, request: Request, match: re.Match[str] | None) -> bytes:
+        if match and request.method == "GET":
             return self._get(match)
-        raise invalid_argument(f"Malformed request: {request.method} {path}")
+        if match and match["verb"] in rest_steps.STEPS:  # which the route itself takes in capitals, too
+            return await self._post(match, request)
+        raise invalid_argument(f"Malformed request: {request.method} {request.target}")
 
     def _get(self, match: re.Match[str]) -> bytes:
         name, version = _model(match), _version(match)
         if match["metadata"]:
-            self._refuse_label(match)
-            return metadata_answer(self._manager.servable(name, version))
+            return metadata_answer(self._manager.servable(name, version, _label(match)))
         return status_answer(self._manager.statuses(name, version))
 
     async def _post(self, match: re.Match[str], request: Request) -> bytes:
-        verb = match["verb"]
-        if verb not in ("predict", "classify", "regress"):
-            raise invalid_argument(f"Malformed request: POST {match.string}")
-        name, version = _model(match), _version(match)
-        if verb != "predict":
-            raise StatusError(Code.UNIMPLEMENTED, f":{verb} is not implemented by this server yet; use :predict")
+        verb, name, version = match["verb"], _model(match), _version(match)
         try:
-            self._refuse_label(match)
-            servable = self._manager.servable(name, version)
+            servable = self._manager.servable(name, version, _label(match))
         except StatusError:
             if request.size <= _SMALL_BODY:
-                _parsed(request.body())  # as upstream, errors in the body come before those in the model's name
+                rest_steps.check(verb, request)  # as upstream, errors in the body come before those in the model's name
             raise
-
-        def answer(limits: RunLimits) -> bytes:
-            return _predict(servable, request.body(), limits)
-
         # A packed body may be a thousand times larger than it looks: never on the event loop.
         size = LARGEST_BODY if "content-encoding" in request.headers else request.size
-        return await self._dispatcher.run(servable, size, self._timeout_ms, answer)
+        return await self._dispatcher.run(servable, size, self._timeout_ms, rest_steps.STEPS[verb](servable, request))
 
-    def _refuse_label(self, match: re.Match[str]) -> None:
-        if match["label"]:
-            raise invalid_argument(f"Unrecognized servable version label: {unquote(match['label'])}")
+
+def _match(request: Request) -> re.Match[str] | None:
+    """What the path says, if it is a path of this API."""
+    pattern = {"POST": _POST, "GET": _GET}.get(request.method)
+    return pattern.fullmatch(request.target) if pattern else None
 
 
 def _model(match: re.Match[str]) -> str:
     if not match["name"]:
         raise invalid_argument("Missing model name in request.")
     return unquote(match["name"])
+
+
+def _label(match: re.Match[str]) -> str | None:
+    return unquote(match["label"]) if match["label"] else None
 
 
 def _version(match: re.Match[str]) -> int | None:
@@ -119,36 +145,3 @@ def _version(match: re.Match[str]) -> int | None:
     if len(digits) > 19 or int(digits) >= 1 << 63:
         raise invalid_argument(f"Failed to convert version: {match['version']} to numeric.")
     return int(digits)
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    """The request's JSON object with a `signature_name` that is a string."""
-    request = json_document.parse(body)
-    if not isinstance(request, dict):
-        raise invalid_argument(f"JSON Value: {json_document.shown(request)} Is not object")
-    if not isinstance(request.get("signature_name", ""), str):
-        raise invalid_argument(
-            f"JSON Value: {json_document.shown(request)} not formatted correctly. 'signature_name' key must be a "
-            "string value."
-        )
-    return request
-
-
-def _predict(servable: Servable, body: bytes, limits: RunLimits) -> bytes:
-    if numbers := json_numbers.read(body, servable.signatures):
-        signature_name, inputs, by_rows = numbers.signature_name, numbers.inputs, numbers.by_rows
-    else:
-        request = _parsed(body)
-        signature_name = request.get("signature_name") or DEFAULT_SIGNATURE
-        inputs, by_rows = json_tensor.tensors(request, _input_types(servable, signature_name))
-    results = predict(servable, inputs, signature_name=signature_name, limits=limits)
-    return json_answer.predictions(results) if by_rows else json_answer.outputs(results)
-
-
-def _input_types(servable: Servable, signature_name: str) -> dict[str, int]:
-    if signature_name not in servable.signatures:
-        raise invalid_argument(f'Serving signature name: "{signature_name}" not found in signature def')
-    types = servable.signatures[signature_name].input_types
-    if not types:
-        raise invalid_argument(f"Failed to get input map for signature: {signature_name}")
-    return types

@@ -1,15 +1,22 @@
 """One loaded version of one model, what TensorFlow Serving calls a servable."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from labkit.serving.embedded.session import Session
+from labkit.serving.embedded.steps import Steps
 from labkit.serving.embedded.work import is_steady
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+    from labkit.serving.embedded.metrics import Metrics
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -23,12 +30,14 @@ class Signature:
         input_types: the number of each input's data type.
         outputs: the graph's tensor behind each output.
         defaults: values for inputs that a request may leave out.
+        method_name: what it is for, as in ``tensorflow/serving/predict``.
     """
 
     inputs: dict[str, str]
     input_types: dict[str, int]
     outputs: dict[str, str]
     defaults: "dict[str, TensorProto]"
+    method_name: str
 
     @classmethod
     def of(cls, definition: "SignatureDef") -> "Signature":
@@ -39,6 +48,7 @@ class Signature:
             {name: info.dtype for name, info in inputs},
             {name: info.name for name, info in outputs},
             dict(definition.defaults.items()) if hasattr(definition, "defaults") else {},
+            definition.method_name,
         )
 
 
@@ -52,18 +62,38 @@ class Servable:
         signatures: its signatures by name.
         definitions: the same as the SignatureDef messages of the model.
         steady: the work of a run depends on the size of its inputs, not on their values.
+        check_method_names: a signature answers only the calls that its method_name is for.
     """
 
-    def __init__(self, name: str, version: int, session: Session) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        session: Session,
+        *,
+        check_method_names: bool = False,
+        metrics: "Metrics | None" = None,
+    ) -> None:
         self.name = name
         self.version = version
         self.session = session
         self.definitions: dict[str, SignatureDef] = dict(session.meta_graph.signature_def.items())
         self.signatures = {key: Signature.of(definition) for key, definition in self.definitions.items()}
         self.steady = is_steady(session.meta_graph)
+        self.check_method_names = check_method_names
+        self._metrics = metrics
         self._in_use = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def run(self, api: str, feeds: Sequence[tuple[str, np.ndarray]], fetches: Sequence[str]) -> Steps[list[np.ndarray]]:
+        """The step that runs the model; the time it takes counts for `api` in the metrics, if there are any."""
+        if self._metrics is None:
+            return (yield feeds, fetches)
+        started = perf_counter()
+        results = yield feeds, fetches
+        self._metrics.note_run(self.name, api, perf_counter() - started)
+        return results
 
     def hold(self) -> None:
         """Keep this version loaded until `release`. Only on the event loop's thread, as `release`."""

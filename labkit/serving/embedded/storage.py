@@ -1,6 +1,7 @@
 """What stands in a model's folder: its versions, and whether they are complete."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class VersionFolder:
     @property
     def complete(self) -> bool:
         """Whether a SavedModel stands there; a folder that is being copied in has none yet."""
-        return any((self.path / name).exists() for name in ("saved_model.pb", "saved_model.pbtxt"))
+        return any(os.path.exists(self.path / name) for name in ("saved_model.pb", "saved_model.pbtxt"))
 
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         """Names, sizes and times of its files: a version that failed to load is tried again once this changes."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ..grpc_calls import calls, request
-from ..served import Served, until
+from ..grpc_calls import calls, failure, request
+from ..served import Command, Served, until
 
 GOOD = {"instances": [2.0]}  # x / 2 + N answers 1 + N
 
@@ -201,3 +201,92 @@ def test_one_model_with_two_numbers_alike(serve, base: Path, add) -> None:
     add("0002", plus=3), add("2", plus=4)
     server = serve("model", base)
     assert (server.states(), _answer(server)) == ({2: "AVAILABLE"}, 5.0)
+
+
+def test_resource_preserving_frees_the_old_version_first(serve, saved_models, base: Path, add) -> None:
+    """TensorFlow Serving's library has this policy, its program no flag for it: UNAVAILABLE in between, and why."""
+    base.mkdir()
+    shutil.copytree(saved_models.slow / "1", base / "1")
+    server = serve("model", base, "--aspired_version_policy=resource_preserving")
+    body = {"signature_name": "wait", "inputs": {"seconds": [4.0], "x": [7.0]}}
+    answers: list = []
+    asking = threading.Thread(target=lambda: answers.append(server.predict(body)))
+    asking.start()
+    add("2", plus=3)
+    until(lambda: server.states() == {1: "UNLOADING"}, "version 1 goes first, and waits for its last request")
+    refused = server.predict(GOOD)
+    assert refused.status == 503
+    assert refused.error.startswith("Model model is between versions: version 2 loads once")
+    with calls(server.grpc_port) as grpc_calls:
+        assert failure(grpc_calls.predict, request("model", x=[2.0]))[0] == "UNAVAILABLE"
+    asking.join()
+    assert answers[0].json == {"outputs": [7.0]}
+    until(lambda: _answer(server) == 4.0, "version 2 answers")
+    assert server.states() == {2: "AVAILABLE", 1: "END"}
+
+
+def test_a_long_drain_does_not_hold_up_the_next_version(serve, saved_models, base: Path, add) -> None:
+    """§6.9: upstream's single thread waits; here version 3 comes while version 1 still has a request."""
+    base.mkdir()
+    shutil.copytree(saved_models.slow / "1", base / "1")
+    server = serve("model", base)
+    body = {"signature_name": "wait", "inputs": {"seconds": [6.0], "x": [7.0]}}
+    asking = threading.Thread(target=server.predict, args=(body,))
+    asking.start()
+    add("2", plus=3)
+    until(lambda: server.states() == {2: "AVAILABLE", 1: "UNLOADING"}, "version 1 waits for its request")
+    add("3", plus=4)
+    until(lambda: server.states() == {3: "AVAILABLE", 2: "END", 1: "UNLOADING"}, "version 3 is there meanwhile")
+    asking.join()
+    until(lambda: server.states() == {3: "AVAILABLE", 2: "END", 1: "END"}, "version 1 has ended")
+
+
+def _broken(base: Path, number: str) -> Path:
+    aside = base.with_name(f"broken-{number}")
+    aside.mkdir()
+    (aside / "saved_model.pb").write_bytes(b"this is no SavedModel")
+    return aside.rename(base / number)
+
+
+def test_a_version_is_loading_while_it_is_tried_again(serve, base: Path, add) -> None:
+    """§6.11, §6.12: LOADING with OK during retries; removing the folder ends them."""
+    add("1", plus=2)
+    server = serve("model", base, "--max_num_load_retries=5", "--load_retry_interval_micros=60000000")
+    _broken(base, "2")
+    until(lambda: "Loading servable: {name: model version: 2} failed" in server.stderr, "the first try has failed")
+    status = server.ask("GET", "/v1/models/model/versions/2").json["model_version_status"][0]
+    assert (status["state"], status["status"]["error_code"]) == ("LOADING", "OK")
+    add("1000", plus=4)
+    until(lambda: _answer(server) == 5.0, "a higher number is loaded meanwhile")
+    shutil.rmtree(base / "2")
+    until(lambda: server.states() == {1000: "AVAILABLE", 2: "END", 1: "END"}, "the retries have ended")
+
+
+def test_strict_does_not_try_a_failed_version_again(serve, base: Path, add) -> None:
+    """§6.12, §6.14: strict loads what it finds, once; a number is tried again after it was away for a poll."""
+    add("1", plus=2)
+    server = serve("model", base, "--strict_tensorflow_serving")
+    (base / "2").mkdir()
+    until(lambda: server.states().get(2) == "END", "an empty folder is loaded as it is")
+    assert _answer(server) == 3.0
+    good = add("2.aside", plus=3)
+    for child in good.iterdir():
+        child.rename(base / "2" / child.name)
+    tries = server.stderr.count("version: 2} failed")
+    add("3", plus=4)
+    until(lambda: _answer(server) == 5.0, "the folder was looked at again")
+    assert (server.states()[2], server.stderr.count("version: 2} failed")) == ("END", tries)
+    (base / "3").rename(base / "3.away"), (base / "2").rename(base / "2.away")
+    until(lambda: _answer(server) == 3.0, "back to version 1")
+    (base / "2.away").rename(base / "2")
+    until(lambda: _answer(server) == 4.0, "and now version 2")
+
+
+def test_strict_waits_for_a_model(saved_models, base: Path, tmp_path: Path) -> None:
+    """§1.8: without a port, until there is a version."""
+    waiting = Command(tmp_path, "--port=auto", f"--model_base_path={base}", "--strict_tensorflow_serving")
+    with waiting as command:
+        until(lambda: f"Could not find base path {base}" in command.stderr, "the log says what is missing")
+        assert "Running gRPC" not in command.stderr
+        saved_models.add_version(base, "1", 2)
+        until(lambda: "Running gRPC ModelServer" in command.stderr, "it opens its port")

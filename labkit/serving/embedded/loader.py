@@ -1,0 +1,84 @@
+"""From a version's folder to a servable that is ready to answer: session, batching, signatures, warm-up."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.serving.embedded.flags import Flags
+from labkit.serving.embedded.servable import Servable
+from labkit.serving.embedded.session import Session, load
+from labkit.serving.embedded.status import invalid_argument
+from labkit.serving.embedded.storage import VersionFolder
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+
+    from labkit.serving.embedded.batching import Batching
+    from labkit.serving.embedded.metrics import Metrics
+
+
+class Loader:
+    """Loads versions as the command line says."""
+
+    def __init__(self, flags: Flags, metrics: "Metrics | None" = None) -> None:
+        """Nothing is loaded yet; `metrics` will count the loads and the models' runs.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT, a file that a flag names does not parse.
+        """
+        self._flags = flags
+        self._metrics = metrics
+        self._tags = flags.saved_model_tags.split(",")
+        self._session_config = session_config(flags)
+        self._batching = _batching(flags, metrics)
+
+    def __call__(self, name: str, folder: VersionFolder) -> Servable:
+        """Load one version; called in a thread, since a large graph takes a while to load and to look through.
+
+        Raises:
+            StatusError: it cannot be loaded.
+        """
+        session = self._session(Path(folder.path))
+        if self._batching:
+            session = self._batching.session(session, Path(folder.path))
+        return Servable(
+            name,
+            folder.version,
+            session,
+            check_method_names=self._flags.enable_signature_method_name_check,
+            metrics=self._metrics,
+        )
+
+    def _session(self, folder: Path) -> Session:
+        started, succeeded = time.perf_counter(), False
+        try:
+            session = load(folder, self._tags, self._session_config, self._flags.tensorflow_runtime)
+            succeeded = True
+            return session
+        finally:
+            if self._metrics:
+                self._metrics.note_load(str(folder), time.perf_counter() - started, succeeded=succeeded)
+
+
+def _batching(flags: Flags, metrics: "Metrics | None") -> "Batching | None":
+    if not flags.enable_batching:
+        if flags.batching_parameters_file:
+            raise invalid_argument(
+                "server_options.batching_parameters_file is set without setting server_options.enable_batching to "
+                "true. Pass --enable_batching too, or leave --batching_parameters_file out."
+            )
+        return None
+    from labkit.serving.embedded.batching import Batching
+
+    return Batching(flags, metrics.note_queuing if metrics else None)
+
+
+def session_config(flags: Flags) -> "ConfigProto":
+    """What TensorFlow's session is told."""
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+
+    return ConfigProto(
+        allow_soft_placement=True,  # a model made on a GPU also loads without one
+        intra_op_parallelism_threads=flags.tensorflow_intra_op_parallelism or flags.tensorflow_session_parallelism,
+        inter_op_parallelism_threads=flags.tensorflow_inter_op_parallelism or flags.tensorflow_session_parallelism,
+    )

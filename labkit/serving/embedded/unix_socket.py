@@ -1,0 +1,68 @@
+"""The file of a unix socket: free before gRPC listens at it, gone when the server ends.
+
+gRPC itself would take the socket of a server that still runs, and leaves its own behind.
+"""
+
+import socket
+import stat
+from pathlib import Path
+
+from labkit.serving.embedded.status import Code, StatusError, invalid_argument
+
+_LONGEST_PATH = 107  # bytes, sockaddr_un on Linux (103 on macOS)
+
+
+def clear(path: Path) -> None:
+    """Make sure that a socket can be made at `path`; one that a dead server left there is removed.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, no socket can be there; UNAVAILABLE, another server listens at it.
+    """
+    if len(bytes(path)) > _LONGEST_PATH:
+        raise invalid_argument(
+            f"--grpc_socket_path={path} is longer than {_LONGEST_PATH} bytes, the most that a socket's name may have."
+        )
+    if not path.parent.is_dir():
+        raise invalid_argument(f"--grpc_socket_path={path}: there is no folder {path.parent}.")
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise invalid_argument(f"--grpc_socket_path={path} is something other than a socket; pass an unused name.")
+    if _answers(path):
+        raise StatusError(Code.UNAVAILABLE, f"--grpc_socket_path={path}: another server listens there.")
+    path.unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # not ours to connect to, or its queue is full: somebody has it
+            return True
+    return True
+
+
+class SocketFile:
+    """The socket that this server made at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = _identity(path)
+
+    def remove(self) -> None:
+        """Remove it, unless another server has put its own there meanwhile."""
+        if self._identity and _identity(self._path) == self._identity:
+            self._path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
