@@ -110,7 +110,7 @@ def from_proto(messages: "Iterable[ModelConfigMessage]") -> list[ModelConfig]:
             message.name,
             _absolute(message.name, message.base_path),
             _policy(message.name, message.model_version_policy),
-            dict(message.version_labels),
+            dict(sorted(message.version_labels.items())),
             _platform(message),
         )
     return list(configs.values())

@@ -72,7 +72,7 @@ def _fill(feature: "Feature", name: str, values: list[Any]) -> None:
         elif kind == "float":
             feature.float_list.value.append(value)
         elif value in _INT64:
-            feature.int64_list.value.append(value)
+            feature.int64_list.value.append(int(value))  # protobuf refuses bools
         else:
             raise invalid_argument(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from labkit.serving.embedded.flags import Flags
 from labkit.serving.embedded.servable import Servable
-from labkit.serving.embedded.session import Session, load
+from labkit.serving.embedded.session import load
 from labkit.serving.embedded.status import invalid_argument
 from labkit.serving.embedded.storage import VersionFolder
 
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 class Loader:
     """Loads versions as the command line says."""
 
-    def __init__(self, flags: Flags, metrics: "Metrics | None" = None) -> None:
-        """Nothing is loaded yet; `metrics` will count the loads and the models' runs.
+    def __init__(self, flags: Flags, metrics: "Metrics | None") -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            flags: the command line.
+            metrics: counts loads, warm-ups and waits for batches; None counts nothing.
 
         Raises:
             StatusError: INVALID_ARGUMENT, a file that a flag names does not parse.
@@ -38,35 +42,23 @@ class Loader:
         Raises:
             StatusError: it cannot be loaded.
         """
-        session = self._session(Path(folder.path))
-        if self._batching:
-            session = self._batching.session(session, Path(folder.path))
-        return Servable(
-            name,
-            folder.version,
-            session,
-            check_method_names=self._flags.enable_signature_method_name_check,
-            metrics=self._metrics,
-        )
-
-    def _session(self, folder: Path) -> Session:
-        started, succeeded = time.perf_counter(), False
+        started, session = time.perf_counter(), None
         try:
-            session = load(folder, self._tags, self._session_config, self._flags.tensorflow_runtime)
-            succeeded = True
-            return session
+            session = load(Path(folder.path), self._tags, self._session_config, self._flags.tensorflow_runtime)
         finally:
             if self._metrics:
-                self._metrics.note_load(str(folder), time.perf_counter() - started, succeeded=succeeded)
+                seconds = time.perf_counter() - started
+                self._metrics.note_load(str(folder.path), seconds, succeeded=session is not None)
+        if self._batching:
+            session = self._batching.session(session, folder.path)
+        checked = self._flags.enable_signature_method_name_check
+        return Servable(name, folder.version, session, check_method_names=checked, metrics=self._metrics)
 
 
 def _batching(flags: Flags, metrics: "Metrics | None") -> "Batching | None":
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise invalid_argument("--batching_parameters_file has no effect without --enable_batching; pass both or none")
     if not flags.enable_batching:
-        if flags.batching_parameters_file:
-            raise invalid_argument(
-                "server_options.batching_parameters_file is set without setting server_options.enable_batching to "
-                "true. Pass --enable_batching too, or leave --batching_parameters_file out."
-            )
         return None
     from labkit.serving.embedded.batching import Batching
 

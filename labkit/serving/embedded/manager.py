@@ -207,8 +207,11 @@ class ModelManager:
         """Wait until a version of `model` answers: the empty string; or none can: why not."""
         while True:
             news = model.news
-            if model.up() or not model.configured:
+            if model.up():
                 return ""
+            if not model.configured:
+                left = StatusError(Code.ABORTED, "a later configuration leaves it out")
+                return f"{{name: {model.config.name}}} due to error: {left}, "
             if model.looked and not model.pending():
                 if failed := [version for version in model.versions.values() if version.failed_fingerprint is not None]:
                     return "".join(

@@ -94,7 +94,7 @@ def test_a_listed_version_is_picked_up_when_it_appears(configured, saved_models,
 
 
 def test_the_file_is_read_again(configured, bases, file: Path) -> None:
-    """§7.3: models come and go, policies change, a base path moves, a bad file changes nothing, an empty list ends all."""
+    """§7.3: models come and go, policies change, a bad file changes nothing, an empty list ends all."""
     server = configured(configuration(entry("first", bases["first"])), "--model_config_file_poll_wait_seconds=1")
     file.write_text(
         configuration(
