@@ -12,7 +12,6 @@ from labkit.serving.embedded.storage import VersionFolder, version_folders, vers
 if TYPE_CHECKING:
     from tensorflow_serving.config.file_system_storage_path_source_pb2 import FileSystemStoragePathSourceConfig
     from tensorflow_serving.config.model_server_config_pb2 import ModelConfig as ModelConfigMessage
-    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 PLATFORM = "tensorflow"
 
@@ -71,27 +70,6 @@ def single_model(name: str, base_path: str) -> ModelConfig:
             "Pass the model's folder: --model_base_path=/path/to/model"
         )
     return ModelConfig(name, _absolute(name, base_path))
-
-
-def read_file(path: str) -> "ModelServerConfig":
-    """The ModelServerConfig in a text-format file.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, it does not parse; NOT_FOUND, it cannot be read.
-    """
-    from google.protobuf import text_format
-    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
-
-    try:
-        return text_format.Parse(Path(path).read_text(), ModelServerConfig())
-    except text_format.ParseError as error:
-        raise invalid_argument(
-            f"Invalid protobuf file: '{path}': Error parsing text-format tensorflow.serving.ModelServerConfig: {error}"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise invalid_argument(f"Invalid protobuf file: '{path}': {error}") from None
-    except OSError as error:
-        raise StatusError(Code.NOT_FOUND, f"{path}: {error.strerror or error}") from None
 
 
 def from_proto(messages: "Iterable[ModelConfigMessage]") -> list[ModelConfig]:

@@ -1,8 +1,8 @@
-"""Configuration files in protobuf's text format whose messages no package brings: monitoring, TLS, batching.
+"""Configuration files in protobuf's text format.
 
-tensorflow-serving-api leaves these messages out, so their descriptors are built here when one is first wanted. Names
-and numbers are TensorFlow Serving's (monitoring_config.proto, ssl_config.proto, session_bundle_config.proto); a text
-file only needs the names.
+The messages for monitoring, TLS and batching are in no package, so their descriptors are built here when one is first
+wanted. Names and numbers are TensorFlow Serving's (monitoring_config.proto, ssl_config.proto,
+session_bundle_config.proto); a text file only needs the names.
 """
 
 from collections.abc import Mapping
@@ -43,11 +43,11 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[str, int]]] = {
 }
 
 
-def parse(kind: str, text: str, path: str | Path) -> Any:
+def parse(kind: str | type, text: str, path: str | Path) -> Any:
     """The message written in `text`.
 
     Args:
-        kind: ``MonitoringConfig``, ``SSLConfig`` or ``BatchingParameters``.
+        kind: a message class, or ``MonitoringConfig``, ``SSLConfig`` or ``BatchingParameters``.
         text: the message in text format.
         path: where the text comes from, for errors.
 
@@ -56,16 +56,18 @@ def parse(kind: str, text: str, path: str | Path) -> Any:
     """
     from google.protobuf import message_factory, text_format
 
-    message = message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{kind}"))()
+    if isinstance(kind, str):
+        kind = message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{kind}"))
+    message = kind()
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise invalid_argument(
-            f"Invalid protobuf file: '{path}': Error parsing text-format {_PACKAGE}.{kind}: {error}"
+            f"Invalid protobuf file: '{path}': Error parsing text-format {message.DESCRIPTOR.full_name}: {error}"
         ) from None
 
 
-def read(kind: str, path: str | Path) -> Any:
+def read(kind: str | type, path: str | Path) -> Any:
     """The message written in the file at `path`.
 
     Raises:

@@ -10,6 +10,16 @@ from typing import Any, NoReturn
 AUTO = "auto"
 
 
+# Flags that TensorFlow Serving has and this server has not, and why.
+_REFUSED = {
+    "platform_config_file": "the session is configured by --tensorflow_session_config_file and --saved_model_tags",
+    "thread_pool_factory_config_file": "threads are set by the --tensorflow_..._parallelism flags",
+    "mixed_precision": "a model runs in the types it was saved with",
+    "skip_initialize_tpu": "there is no TPU support",
+    "use_tflite_model": "write --prefer_tflite_model",
+}
+
+
 class FlagError(Exception):
     """The command line cannot be understood."""
 
@@ -44,6 +54,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _fraction(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise ValueError(text)
+    return number
+
+
 def channel_arguments(text: str) -> list[tuple[str, int | str]]:
     """gRPC's channel arguments, written as ``name=value,name=value``; a value is a number if it is a 32-bit one.
 
@@ -69,6 +86,7 @@ def _channel_arguments(text: str) -> str:
 
 _whole.__name__, _count.__name__ = "32-bit number", "number from 0 on"
 _channel_arguments.__name__ = "name=value,name=value"
+_fraction.__name__ = "number from 0 to 1"
 _port.__name__, _switch.__name__ = "port number (or auto)", "true or false"
 
 
@@ -116,6 +134,12 @@ class Flags:
     tensorflow_session_parallelism: int = _flag(0, "threads for and within operations; 0 lets TensorFlow choose")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads within one operation")
     tensorflow_inter_op_parallelism: int = _flag(0, "operations that run side by side")
+    tensorflow_session_config_file: str = _flag("", "text file (ConfigProto) that configures TensorFlow's session")
+    per_process_gpu_memory_fraction: float = _flag(
+        0.0, "the part of a GPU's memory that this server takes; 0 lets TensorFlow choose", kind=_fraction
+    )
+    xla_cpu_compilation_enabled: bool = _flag(False, "accepted, has no effect: models made with XLA always run")
+    xla_gpu_compilation_enabled: bool = _flag(False, "accepted, has no effect: models made with XLA always run")
     flush_filesystem_caches: bool = _flag(True, "accepted, has no effect")
     remove_unused_fields_from_bundle_metagraph: bool = _flag(True, "accepted, has no effect")
     aspired_version_policy: str = _flag(
@@ -181,5 +205,6 @@ def parse(argv: list[str]) -> Flags:
             raise FlagError(f"unknown argument: {word} (write flags as one word: --name=value)")
     known, unknown = _parser().parse_known_args(argv)
     if unknown:
-        raise FlagError(f"unknown argument: {unknown[0]}")
+        reason = _REFUSED.get(unknown[0][2:].partition("=")[0])
+        raise FlagError(f"{unknown[0]} is not supported: {reason}" if reason else f"unknown argument: {unknown[0]}")
     return Flags(**vars(known))

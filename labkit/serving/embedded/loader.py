@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit.serving.embedded import config_protos
 from labkit.serving.embedded.flags import Flags
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.session import load
@@ -66,11 +67,19 @@ def _batching(flags: Flags, metrics: "Metrics | None") -> "Batching | None":
 
 
 def session_config(flags: Flags) -> "ConfigProto":
-    """What TensorFlow's session is told."""
-    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+    """What TensorFlow's session is told.
 
-    return ConfigProto(
+    Raises:
+        StatusError: INVALID_ARGUMENT, the file for it does not parse; NOT_FOUND, it cannot be read.
+    """
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto, GPUOptions
+
+    config = ConfigProto(
         allow_soft_placement=True,  # a model made on a GPU also loads without one
         intra_op_parallelism_threads=flags.tensorflow_intra_op_parallelism or flags.tensorflow_session_parallelism,
         inter_op_parallelism_threads=flags.tensorflow_inter_op_parallelism or flags.tensorflow_session_parallelism,
+        gpu_options=GPUOptions(per_process_gpu_memory_fraction=flags.per_process_gpu_memory_fraction),
     )
+    if flags.tensorflow_session_config_file:
+        config.MergeFrom(config_protos.read(ConfigProto, flags.tensorflow_session_config_file))
+    return config

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from labkit import __version__
 from labkit.errors import EnvironmentProblem
 from labkit.serving.embedded import config as model_config
+from labkit.serving.embedded import config_protos, protos
 from labkit.serving.embedded import flags as command_line
-from labkit.serving.embedded import protos
 from labkit.serving.embedded.config import ModelConfig
 from labkit.serving.embedded.flags import AUTO, Flags
 from labkit.serving.embedded.status import StatusError, invalid_argument
@@ -44,8 +44,6 @@ def main(argv: list[str]) -> int:
     _log_to_stderr()
     try:
         _check(flags)
-        if flags.model_config_file:
-            protos.without_python_tensorflow()
         configs = _configured(flags)
         _prepare_runtime(flags)
         _event_loop().run(_serve(flags, configs))
@@ -102,7 +100,13 @@ def _configured(flags: Flags) -> list[ModelConfig]:
 
 def _read(flags: Flags) -> list[ModelConfig] | None:
     """The models of the config file; None when it has no list at all."""
-    message = model_config.read_file(flags.model_config_file)
+    from labkit.serving.embedded.session import choose_runtime
+
+    if choose_runtime(flags.tensorflow_runtime) == "c_api":
+        protos.without_python_tensorflow()
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+    message = config_protos.read(ModelServerConfig, flags.model_config_file)
     kind = message.WhichOneof("config")
     if kind == "custom_model_config":
         raise invalid_argument(

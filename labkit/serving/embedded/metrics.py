@@ -22,7 +22,7 @@ OTHER = "(other)"
 _MOST_SERIES = 1000
 _MOST_STRANGERS, _LONGEST_STRANGER = 100, 200
 
-Labels = tuple[str | Code, ...]
+Labels = tuple[str, ...]
 
 
 def exponential(first: float, growth: float, count: int) -> list[float]:
@@ -73,9 +73,11 @@ class Counter(_Metric):
     def add(self, labels: Labels, amount: int = 1) -> None:
         """Add to the number of these labels; any thread may."""
         with self._lock:
-            if labels not in self._values:
+            try:
+                self._values[labels] += amount
+            except KeyError:
                 labels = self._new(labels, len(self._values))
-            self._values[labels] = self._values.get(labels, 0) + amount
+                self._values[labels] = self._values.get(labels, 0) + amount
 
     def _samples(self) -> Iterator[tuple[str, Labels, Sequence[str], str]]:
         for labels, value in self._values.items():
@@ -154,7 +156,7 @@ class Metrics:
         """
         if not known and model:
             model = self._stranger(model)
-        self._requests.add((model, code))
+        self._requests.add((model, code.name))
         if code is Code.OK:
             self._latency.observe((model, api, entrypoint), seconds * 1e6)
 
@@ -191,9 +193,7 @@ class Metrics:
         return model
 
 
-def _escaped(value: str | Code) -> str:
-    if isinstance(value, Code):
-        return value.name
+def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

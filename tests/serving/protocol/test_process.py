@@ -43,6 +43,11 @@ REFUSED = {
     "§1.1 one dash": (["-port=8500"], ["unknown argument: -port=8500"]),
     "§1.2 unknown flag [deviation]": (["--model_path=/tmp/m"], ["unknown argument: --model_path"]),
     "§1.2 a flag's beginning": (["--model_base=/tmp/m"], ["unknown argument: --model_base"]),
+    "§1.4 a flag that is not supported": (
+        ["--platform_config_file=/tmp/p"],
+        ["--platform_config_file=/tmp/p is not supported: the session is configured by"],
+    ),
+    "§1.4 not a fraction": (["--per_process_gpu_memory_fraction=1.5"], ["--per_process_gpu_memory_fraction"]),
     "§1.2 not a number": (["--port=abc"], ["--port"]),
     "§1.2 not a port": (["--rest_api_port=70000"], ["--rest_api_port"]),
     "§1.2 not a switch": (["--rest_api_enable_cors_support=perhaps"], ["--rest_api_enable_cors_support"]),
@@ -75,6 +80,19 @@ def test_help(run) -> None:
         "rest_api_timeout_in_ms",
     ):
         assert f"--{flag}" in command.stdout
+
+
+def test_session_config_file(serve, run, model: Path, tmp_path: Path) -> None:
+    """§1.4: a ConfigProto in text; one that does not parse is refused with the place."""
+    file = tmp_path / "session.config"
+    file.write_text("inter_op_parallelism_threads: 1")
+    server = serve("model", model, f"--tensorflow_session_config_file={file}")
+    assert server.predict(GOOD).json == {"predictions": [2.5]}
+    file.write_text("inter_op_parallelism_treads: 1")
+    command = run(f"--model_base_path={model}", f"--tensorflow_session_config_file={file}")
+    assert command.exit_status() == 255
+    assert f"INVALID_ARGUMENT: Invalid protobuf file: '{file}'" in command.stdout
+    assert "1:1" in command.stdout
 
 
 def test_version(run) -> None:
