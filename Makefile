@@ -36,10 +36,13 @@ bench: $(READY)
 environment: $(READY)
 
 # tensorflowjs is locked without its dependencies; pyproject.toml says why.
+# The second lock is the part of the first that docker/Dockerfile installs.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-emit-index-url --no-emit-find-links
 lock: $(READY)
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock \
+	@$(COMPILE) --output-file requirements.lock \
 	    --extra labs --extra test --extra tflite --group browser --group environment $(ARGS) pyproject.toml
+	@$(COMPILE) --output-file docker/requirements.lock --constraint requirements.lock --extra tflite pyproject.toml
 	@echo "requirements.lock is written; 'make test' installs and tries it."
 
 fresh-clean:

@@ -54,8 +54,18 @@ def engine() -> Iterator[str]:
         return
     if os.getuid() != 0 or shutil.which("dockerd") is None:
         raise NoEngineError(f"no engine answers and this user cannot start one: {running.stderr.strip()}")
-    with _own_engine() as address:
+    with _alone(), _own_engine() as address:
         yield address
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two engines would give their containers the same addresses, so another test session's is waited for."""
+    import fcntl
+
+    with open(Path(tempfile.gettempdir()) / "labkit-docker.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
@@ -63,12 +73,13 @@ def _own_engine() -> Iterator[str]:
     """A dockerd that shares no folder with any other, and leaves nothing behind."""
     folder = Path(tempfile.mkdtemp(prefix="labkit-docker-"))
     address = f"unix://{folder}/docker.sock"
-    rules = subprocess.run(["iptables-save"], capture_output=True, check=False).stdout
+    bridge_was_there = Path("/sys/class/net/docker0").exists()
     try:
         daemon = processes.start(
             [
                 *("dockerd", f"--host={address}", f"--data-root={folder}/data", f"--exec-root={folder}/exec"),
-                *(f"--pidfile={folder}/docker.pid", "--ip6tables=false"),
+                # Ports are published on loopback by docker-proxy, so the machine's packet filter stays as it is.
+                *(f"--pidfile={folder}/docker.pid", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
             ],
             name="dockerd",
             ready=r"API listen on",
@@ -81,8 +92,8 @@ def _own_engine() -> Iterator[str]:
         yield address
     finally:
         daemon.stop(grace=30)
-        if rules:
-            subprocess.run(["iptables-restore"], input=rules, check=False)
+        if not bridge_was_there and shutil.which("ip"):
+            subprocess.run(["ip", "link", "delete", "docker0"], check=False)
 
 
 @contextmanager

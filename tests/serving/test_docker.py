@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -107,15 +108,44 @@ def test_docker_stop_drains(model_server_image, saved_models):
         asking = threading.Thread(
             target=lambda: answers.append(container.ask("POST", "/v1/models/model:predict", body).json)
         )
-        busy = psutil.Process(int(container.state("Pid")))
-        before = sum(busy.cpu_times()[:2])
         asking.start()
-        until(lambda: sum(busy.cpu_times()[:2]) - before > 0.4, "the request runs")
+        _wait_until_busy(container.number)
         docker("stop", "--time=30", container.number)
         asking.join()
         assert answers == [{"outputs": [7.0]}]
         assert container.state("ExitCode") == "0"
         assert "Stopped" in container.logs()
+
+
+def test_a_container_that_drains_is_removed_when_its_program_is_killed(model_server_image, saved_models):
+    """Nobody waits for the answers any more."""
+    program = (
+        "import sys, time, labkit\n"
+        "server = labkit.serve(sys.argv[1], name='drains', backend='docker', image=sys.argv[2])\n"
+        "print(server.rest_url.rsplit(':', 1)[1], flush=True)\n"
+        "time.sleep(600)"
+    )
+    words = [sys.executable, "-c", program, str(saved_models.slow), model_server_image]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as started, ExitStack() as opened:
+        try:
+            port = int(started.stdout.readline())
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            opened.callback(connection.close)
+            body = {"signature_name": "wait", "inputs": {"seconds": [25.0], "x": [7.0]}}
+            connection.request("POST", "/v1/models/drains:predict", json.dumps(body))
+            (number,) = docker("ps", "--quiet", "--filter=name=labkit-drains").split()
+            _wait_until_busy(number)
+        finally:
+            started.kill()
+    until(lambda: not docker("ps", "--all", "--quiet", "--filter=name=labkit-drains"), "it is gone", seconds=10)
+
+
+def _wait_until_busy(number: str) -> None:
+    """The model works while it waits: processor time says that a request runs."""
+    first = psutil.Process(int(docker("inspect", "--format={{.State.Pid}}", number)))
+    busy = [first, *first.children(recursive=True)]
+    before = sum(sum(process.cpu_times()[:2]) for process in busy)
+    until(lambda: sum(sum(process.cpu_times()[:2]) for process in busy) - before > 0.4, "the request runs")
 
 
 def test_memory_is_the_servers_not_the_docker_commands(model_server_image, saved_models):

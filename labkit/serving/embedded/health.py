@@ -28,19 +28,19 @@ class HealthService(health.aio.HealthServicer):
         health_pb2_grpc.add_HealthServicer_to_server(self, server)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
-        """The states of one service as they come. It ends with the last one: a drain would wait for it otherwise."""
+        """The states of one service: what it is now, and NOT_SERVING when the server leaves.
+
+        Then it ends, which the health protocol leaves open: a drain would wait for it otherwise.
+        """
         this = asyncio.current_task()
         assert this
         self._watchers.add(this)
         this.add_done_callback(self._watchers.discard)
-        watching = asyncio.create_task(super().Watch(request, context))
-        leaving = asyncio.create_task(self._leaving.wait())
-        try:
-            await asyncio.wait({watching, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            leaving.cancel()
-        if self._leaving.is_set() and request.service in _SERVICES:
+        known = request.service in _SERVICES
+        if not self._leaving.is_set():
+            await context.write(_Status(status=_Status.SERVING if known else _Status.SERVICE_UNKNOWN))
+            await self._leaving.wait()
+        if known:
             await context.write(_Status(status=_Status.NOT_SERVING))
 
     async def leave(self) -> None:
