@@ -189,7 +189,6 @@ def _add_examples(made: _Graph) -> None:
         parsed = tf.io.parse_example(serialized, {"x": tf.io.FixedLenFeature([1], "float32")})["x"]
         made.signature(method, {"inputs": serialized}, {output: parsed / 2 + 2}, method)
 
-
     serialized = made.placeholder("string", [None])
     features = {"x": tf.io.FixedLenFeature([1], "float32"), "bias": tf.io.FixedLenFeature([1], "float32", [0.0])}
     parsed = tf.io.parse_example(serialized, features)

@@ -125,12 +125,12 @@ class Listeners:
     def _add_grpc_socket(self, server: grpc.aio.Server, path: Path) -> None:
         from labkit.serving.embedded import unix_socket
 
-        unix_socket.clear(path)
+        made = unix_socket.clear(path)
         try:
-            self._add(server, f"unix:{path}")
-        except RuntimeError as error:
+            self._add(server, f"unix:{made}")
+            self._socket_file = unix_socket.SocketFile(made, path)
+        except (RuntimeError, OSError) as error:
             raise StatusError(Code.UNAVAILABLE, f"--grpc_socket_path={path}: no socket can be made there.") from error
-        self._socket_file = unix_socket.SocketFile(path)
 
     def _add(self, server: grpc.aio.Server, place: str) -> int:
         if self._credentials:

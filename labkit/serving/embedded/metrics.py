@@ -22,7 +22,7 @@ OTHER = "(other)"
 _MOST_SERIES = 1000
 _MOST_STRANGERS, _LONGEST_STRANGER = 100, 200
 
-Labels = tuple[str, ...]
+Labels = tuple[str | Code, ...]
 
 
 def exponential(first: float, growth: float, count: int) -> list[float]:
@@ -156,7 +156,7 @@ class Metrics:
         """
         if not known and model:
             model = self._stranger(model)
-        self._requests.add((model, code.name))
+        self._requests.add((model, code))
         if code is Code.OK:
             self._latency.observe((model, api, entrypoint), seconds * 1e6)
 
@@ -193,7 +193,9 @@ class Metrics:
         return model
 
 
-def _escaped(value: str) -> str:
+def _escaped(value: str | Code) -> str:
+    if isinstance(value, Code):
+        return value.name
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

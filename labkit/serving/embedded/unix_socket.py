@@ -1,8 +1,10 @@
 """The file of a unix socket: free before gRPC listens at it, gone when the server ends.
 
-gRPC itself would take the socket of a server that still runs, and leaves its own behind.
+gRPC itself would take the socket of a server that still runs, and at its end removes whatever stands under the name
+that it was given. So it is given a name beside the wanted one, and the socket is then moved.
 """
 
+import os
 import socket
 import stat
 from pathlib import Path
@@ -12,13 +14,17 @@ from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 _LONGEST_PATH = 107  # bytes, sockaddr_un on Linux (103 on macOS)
 
 
-def clear(path: Path) -> None:
+def clear(path: Path) -> Path:
     """Make sure that a socket can be made at `path`; one that a dead server left there is removed.
+
+    Returns:
+        Where gRPC is to make it; `SocketFile` moves it to `path`.
 
     Raises:
         StatusError: INVALID_ARGUMENT, no socket can be there; UNAVAILABLE, another server listens at it.
     """
-    if len(bytes(path)) > _LONGEST_PATH:
+    made = path.with_name(f".{os.getpid()}")
+    if max(len(bytes(path)), len(bytes(made))) > _LONGEST_PATH:
         raise invalid_argument(
             f"--grpc_socket_path={path} is longer than {_LONGEST_PATH} bytes, the most that a socket's name may have."
         )
@@ -27,12 +33,13 @@ def clear(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
-        return
+        return made
     if not stat.S_ISSOCK(mode):
         raise invalid_argument(f"--grpc_socket_path={path} is something other than a socket; pass an unused name.")
     if _answers(path):
         raise StatusError(Code.UNAVAILABLE, f"--grpc_socket_path={path}: another server listens there.")
     path.unlink(missing_ok=True)
+    return made
 
 
 def _answers(path: Path) -> bool:
@@ -48,9 +55,11 @@ def _answers(path: Path) -> bool:
 
 
 class SocketFile:
-    """The socket that this server made at `path`."""
+    """The socket that this server made."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, made: Path, path: Path) -> None:
+        """Move it from `made` to `path`."""
+        made.rename(path)
         self._path = path
         self._identity = _identity(path)
 

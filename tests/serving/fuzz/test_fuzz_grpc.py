@@ -1,11 +1,19 @@
 """Whatever is sent over gRPC, the server stands, blames who is to blame, and answers the next good request."""
 
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow.core.example.example_pb2 import Example
+from tensorflow.core.example.feature_pb2 import Feature, Features, FloatList
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
+from tensorflow_serving.apis.input_pb2 import Input
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from ..grpc_calls import GrpcCalls, calls, failure, outcome, request
 from ..savedmodels import ECHOED
@@ -34,6 +42,56 @@ def test_any_bytes_as_a_message(grpc_many: GrpcCalls, body: bytes) -> None:
     """Bytes that are a message are answered as one; others fail in the transport's way (INTERNAL), alone."""
     code, _ = failure(grpc_many.raw_predict, body, timeout=60)
     assert code in FAULTS | {"INTERNAL"}
+    assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
+
+
+example_bytes = st.binary(max_size=20) | st.just(
+    Example(features=Features(feature={"x": Feature(float_list=FloatList(value=[1.0]))})).SerializeToString()
+)
+
+
+@st.composite
+def example_inputs(draw: st.DrawFn) -> Input:
+    """An Input with examples, some of which carry unknown fields; with or without a context."""
+    message, examples = Input(), [_parsed(data) for data in draw(st.lists(example_bytes, max_size=4))]
+    if draw(st.booleans()):
+        message.example_list_with_context.context.CopyFrom(_parsed(draw(example_bytes)))
+        message.example_list_with_context.examples.extend(examples)
+    else:
+        message.example_list.examples.extend(examples)
+    return message
+
+
+def _parsed(data: bytes) -> Example:
+    try:
+        return Example.FromString(data)
+    except DecodeError:
+        return Example()
+
+
+names = st.sampled_from(
+    ["classify", "classify_both", "classify_wide", "regress", "regress_flat", "serving_default", "foo"]
+)
+methods = st.sampled_from(
+    ["tensorflow/serving/classify", "tensorflow/serving/regress", "tensorflow/serving/predict", ""]
+)
+
+
+@fuzzed
+@given(input=example_inputs(), tasks=st.lists(st.tuples(names, methods), min_size=1, max_size=3))
+def test_any_examples(grpc_many: GrpcCalls, input: Input, tasks: list[tuple[str, str]]) -> None:
+    """§5.10 to §5.12."""
+    spec = ModelSpec(name="many", signature_name=tasks[0][0])
+    several = MultiInferenceRequest(input=input)
+    for name, method in tasks:
+        several.tasks.add(model_spec=ModelSpec(name="many", signature_name=name), method_name=method)
+    for call, sent in (
+        (grpc_many.prediction.Classify, ClassificationRequest(model_spec=spec, input=input)),
+        (grpc_many.prediction.Regress, RegressionRequest(model_spec=spec, input=input)),
+        (grpc_many.prediction.MultiInference, several),
+    ):
+        code, message = outcome(call, sent, timeout=60)
+        assert code in FAULTS | {"OK", "UNIMPLEMENTED"}, f"{code}: {message}\n{sent}"
     assert list(grpc_many.predict(request("many", x=[1.0])).outputs["y"].float_val) == [2.5]
 
 

@@ -44,6 +44,10 @@ SIGNATURES = (
     "serving_default sum_and_product with_default matmul total first_row none twice text constant classify regress"
 )
 JSON_ECHOES = [f"echo_{dtype}" for dtype in ECHOED if dtype not in NO_JSON_TYPE]
+EXAMPLE_SIGNATURES = (
+    "classify classify_both classify_labels classify_of_two_sizes regress regress_flat regress_wide foo"
+)
+example_signatures = st.one_of(st.sampled_from(EXAMPLE_SIGNATURES.split()), st.just(""))
 signatures = st.sampled_from([*SIGNATURES.split(), *JSON_ECHOES, "", "foo"])
 
 
@@ -131,6 +135,38 @@ def test_any_path(many: Served, path: str, method: str) -> None:
     for start in ("/", "/v1/", "/v1/models/many"):
         assert many.ask(method, start + path, GOOD if method == "POST" else None).status in (200, 400, 404)
     assert_stands(many)
+
+
+features = st.dictionaries(st.one_of(st.sampled_from(["x", "bias"]), st.text(max_size=3)), st.one_of(trees, tensors()))
+
+
+@st.composite
+def example_bodies(draw: st.DrawFn) -> bytes:
+    """Classify and regress requests that are right, or a little wrong."""
+    right = st.fixed_dictionaries({"x": st.floats(width=32) | st.lists(st.floats(width=32), min_size=1, max_size=1)})
+    document: dict[str, Any] = {"signature_name": draw(example_signatures)}
+    document["examples"] = draw(st.one_of(st.lists(right | features, max_size=4), trees))
+    if draw(st.booleans()):
+        document["context"] = draw(st.one_of(right, features, trees))
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
+@fuzzed
+@given(
+    body=st.one_of(example_bodies(), bodies(), st.binary(max_size=100)), verb=st.sampled_from(["classify", "regress"])
+)
+def test_any_examples(many: Served, body: bytes, verb: str) -> None:
+    assert_fair(many.ask("POST", f"/v1/models/many:{verb}", body))
+    assert_stands(many)
+
+
+@fuzzed
+@given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32, allow_subnormal=False), min_size=1, max_size=20))
+def test_regressions_are_written_as_specified(many: Served, values: list[float]) -> None:
+    """§3.10 for §4.3, and what was sent comes back bit by bit; TensorFlow adds subnormal numbers as zeros."""
+    sent = {"signature_name": "regress_flat", "examples": [{"x": value} for value in values]}
+    answer = many.ask("POST", "/v1/models/many:regress", sent)
+    assert [_rounded(value, "f") for value in answer.json["results"]] == values
 
 
 def _expected_text(value: float, digits: int, width: str) -> str:

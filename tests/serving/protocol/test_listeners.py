@@ -12,9 +12,10 @@ import grpc
 import numpy as np
 import psutil
 import pytest
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
 from labkit.errors import RequestError
 from labkit.serving.grpc_client import GrpcClient
-from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from ..grpc_calls import calls, failure, outcome, request
 from ..served import Command, Served
@@ -56,12 +57,9 @@ def _ask(place: Path, x: float = 1.0) -> float:
 
 
 def _is_refused(place: Path) -> bool:
-    try:
+    with pytest.raises(RequestError) as refused:
         _ask(place)
-    except RequestError as error:
-        assert error.code == "UNAVAILABLE"
-        return True
-    return False
+    return refused.value.code == "UNAVAILABLE"
 
 
 def test_a_unix_socket_beside_the_port(serve, model: Path, place: Path) -> None:
