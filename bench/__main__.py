@@ -1,4 +1,7 @@
-"""Run the benchmark: `python -m bench [--quick] [--rounds N]`. Exit status 1: measuring failed (not: a bar missed)."""
+"""Run the benchmark: `python -m bench [--quick] [--only CASE] [--rounds N]`.
+
+Exit status 1: measuring failed (not: a bar missed).
+"""
 
 import argparse
 import datetime
@@ -21,6 +24,12 @@ from labkit.errors import LabkitError
 
 HERE = Path(__file__).parent
 ECHO = "/echo.Echo/Echo"
+BATCHING = """
+max_batch_size { value: 16 }
+batch_timeout_micros { value: 1000 }
+num_batch_threads { value: 1 }
+max_enqueued_batches { value: 100 }
+"""
 
 
 def take_turns(sides: Mapping[str, Callable[[], float]], rounds: int) -> report.Rounds:
@@ -124,13 +133,45 @@ def measure_grpc(run: report.Run, work: Path, rounds: int) -> None:
         run.cases["Python clients"] = {name: [1000 / rate for rate in each] for name, each in rounds_of.items()}
 
 
+def measure_batching(run: report.Run, work: Path, rounds: int) -> None:
+    """Requests per second of a small convolutional network for 32 clients, batching on and off."""
+    model, parameters = work / "cnn", work / "batching.pbtxt"
+    parameters.write_text(BATCHING)
+    batching = ("--enable_batching", f"--batching_parameters_file={parameters}")
+    starters = [
+        partial(servers.labkit, model, name="batching off"),
+        partial(servers.labkit, model, *batching, name="batching on"),
+    ]
+    with servers.side_by_side(model, starters) as sides:
+        over_rest = partial(load.rest_like_rpc, body=model / "body.json", connections=32)
+        over_grpc = partial(load.rpc, method=load.PREDICT, message=model / "message.bin", streams=1, connections=32)
+        loads = {
+            "REST, CNN, 32 clients": lambda side: rate_of(side, over_rest),
+            "gRPC, CNN, 32 clients": lambda side: rate_of(side, lambda _: over_grpc(side.address)),
+        }
+        for case, load_on in loads.items():
+            run.units[case] = "requests/s"
+            run.cases[case] = take_turns({side.name: partial(load_on, side) for side in sides}, 2 * rounds)
+
+
+MEASURES = {
+    "start": measure_start,
+    "grpc": measure_grpc,
+    "rest": measure_rest,
+    "large": measure_large,
+    "batching": measure_batching,
+}
+
+
 def main(argv: list[str]) -> int:
     """Measure, print and write `bench/results/`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round; written to quick.*, not latest.*")
+    parser.add_argument("--only", choices=[*MEASURES], help="measure this alone; written to only.*")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds a case, default 3")
     options = parser.parse_args(argv)
     name, rounds = ("quick", 1) if options.quick else ("latest", options.rounds)
+    name, measures = ("only", [MEASURES[options.only]]) if options.only else (name, [*MEASURES.values()])
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile every module again
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
     environment.prepare()
@@ -142,7 +183,7 @@ def main(argv: list[str]) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run([sys.executable, str(HERE / "models.py"), folder], check=True, capture_output=True)
-            for measure in (measure_start, measure_grpc, measure_rest, measure_large):
+            for measure in measures:
                 print(f"{time.perf_counter() - started:4.0f} s  {measure.__doc__}", file=sys.stderr, flush=True)
                 measure(run, Path(folder), rounds)
     except (load.MeasurementFailed, LabkitError, AssertionError, grpc.RpcError, subprocess.SubprocessError) as error:

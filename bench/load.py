@@ -51,17 +51,17 @@ def rest(url: str, body: Path, connections: int, seconds: int) -> float:
     return _number(r"Requests/sec:\s+([\d.]+)", output)
 
 
-def rpc(address: str, method: str, message: Path, streams: int) -> float:
-    """gRPC on one connection with `streams` calls in flight; `message` holds one framed message.
+def rpc(address: str, method: str, message: Path, streams: int, connections: int = 1) -> float:
+    """gRPC with `streams` calls in flight on each of `connections`; `message` holds one framed message.
 
     h2load does not read grpc-status: compare answers first.
     """
     if not tools()["h2load"]:
         with grpc.insecure_channel(address) as channel:
             call, request = channel.unary_unary(method), message.read_bytes()[5:]
-            return _python(lambda: contextlib.nullcontext(lambda: call(request)), streams, RPC_SECONDS)
+            return _python(lambda: contextlib.nullcontext(lambda: call(request)), streams * connections, RPC_SECONDS)
     headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-    return _h2load(["-c1", f"-m{streams}", *headers], f"http://{address}{method}", message)
+    return _h2load([f"-c{connections}", f"-m{streams}", *headers], f"http://{address}{method}", message)
 
 
 def rest_like_rpc(url: str, body: Path, connections: int) -> float:

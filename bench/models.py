@@ -1,7 +1,8 @@
-"""Writes what every side serves and is asked: `python models.py FOLDER` fills FOLDER/small and FOLDER/large with
+"""Writes what every side serves and is asked: `python models.py FOLDER` fills FOLDER/small, large and cnn with
 
-1/ (a SavedModel: one softmax layer), body.json (REST), message.bin (gRPC, framed as HTTP/2 carries it) and answer.json
-(what TensorFlow itself answers). `small` is one row of 4 features, `large` 1000 rows of 784.
+1/ (a SavedModel), body.json (REST), message.bin (gRPC, framed as HTTP/2 carries it) and answer.json (what TensorFlow
+itself answers). `small` is one softmax layer and one row of 4 features, `large` the same and 1000 rows of 784, `cnn`
+two convolutions and one picture of 28 x 28 pixels.
 """
 
 import json
@@ -9,6 +10,7 @@ import struct
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
@@ -29,14 +31,44 @@ def softmax_layer(features: int, classes: int) -> tf.Module:
     return module
 
 
-def write(folder: Path, rows: int, features: int, classes: int) -> None:
+def convolutions() -> keras.Model:
+    """The convolutional network that Keras' introductions begin with, its weights random."""
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1), name="x"),
+            keras.layers.Conv2D(32, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def write_layer(folder: Path, rows: int, features: int, classes: int) -> None:
     module = softmax_layer(features, classes)
     tf.saved_model.save(module, str(folder / "1"), signatures={"serving_default": module.serve})
     x = np.random.default_rng(0).random((rows, features), dtype=np.float32)
+    write_questions(folder, x, module.serve(x)["y"].numpy())
+
+
+def write_cnn(folder: Path) -> None:
+    model = convolutions()
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", model.__call__, [tf.TensorSpec([None, 28, 28, 1], tf.float32, name="x")])
+    archive.write_out(str(folder / "1"), verbose=False)
+    x = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1)).astype(np.float32) / 255
+    write_questions(folder, x, model(x).numpy())
+
+
+def write_questions(folder: Path, x: np.ndarray, answer: np.ndarray) -> None:
     # float32's own shortest digits ("0.63696", not "0.6369600296020508"), as a client's JSON library writes them
-    numbers = [[float(str(value)) for value in row] for row in x]
+    numbers = np.array([float(str(value)) for value in x.ravel()]).reshape(x.shape).tolist()
     (folder / "body.json").write_text(json.dumps({"instances": numbers}, separators=(",", ":")))
-    (folder / "answer.json").write_text(json.dumps(module.serve(x)["y"].numpy().tolist()))
+    (folder / "answer.json").write_text(json.dumps(answer.tolist()))
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "m"
     request.inputs["x"].CopyFrom(tf.make_tensor_proto(x))
@@ -45,4 +77,5 @@ def write(folder: Path, rows: int, features: int, classes: int) -> None:
 
 
 for name, size in SIZES.items():
-    write(Path(sys.argv[1]) / name, *size)
+    write_layer(Path(sys.argv[1]) / name, *size)
+write_cnn(Path(sys.argv[1]) / "cnn")

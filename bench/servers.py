@@ -47,12 +47,12 @@ class Server:
         self.process.stop(grace=2)
 
 
-def labkit(model: Path) -> Server:
-    """The embedded server with its defaults."""
-    flags = ["--port=auto", "--rest_api_port=auto", "--model_name=m", f"--model_base_path={model}"]
+def labkit(model: Path, *more: str, name: str = "labkit") -> Server:
+    """The embedded server with its defaults, or with `more` flags."""
+    flags = ["--port=auto", "--rest_api_port=auto", "--model_name=m", f"--model_base_path={model}", *more]
     process = processes.start([sys.executable, "-m", "labkit", "serve", *flags], name="labkit", ready=_PORTS)
     ports = process.wait_for_log(_PORTS, timeout=1)
-    return Server("labkit", process, url=f"http://{ports['rest']}{PATH}", address=ports["grpc"])
+    return Server(name, process, url=f"http://{ports['rest']}{PATH}", address=ports["grpc"])
 
 
 def rival(name: str, variant: str, model: Path) -> Server:
