@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from labkit.errors import RequestError
-from labkit.serving.version_status import VersionStatus
+from labkit.serving.version_status import VersionStatus, one_version
 
 
 class GrpcClient:
@@ -43,7 +43,14 @@ class GrpcClient:
         else:
             self._channel = grpc.secure_channel(address, credentials, options)
 
-    def predict(self, inputs: Any, *, signature_name: str | None = None, version: int | None = None) -> Any:
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        signature_name: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> Any:
         """Ask the model: an array for one output, a dict of arrays by name for several.
 
         Args:
@@ -51,17 +58,19 @@ class GrpcClient:
                 lists, the server is first asked for the signature's names and types.
             signature_name: the signature, by default ``serving_default``.
             version: the version, by default the newest.
+            label: the name of a version in the server's configuration, in place of `version`.
 
         Raises:
             RequestError: the server refused, or could not be reached.
+            ValueError: both `version` and `label` are given, or inputs without names where the signature has several.
         """
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         request = predict_pb2.PredictRequest()
-        self._address(request.model_spec, version)
+        self._address(request.model_spec, version, label)
         request.model_spec.signature_name = signature_name or ""
-        for name, array in self._named_arrays(inputs, signature_name, version).items():
+        for name, array in self._named_arrays(inputs, signature_name, version, label).items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         response = self._call("PredictionService/Predict", request, predict_pb2.PredictResponse)
         arrays = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
@@ -89,7 +98,7 @@ class GrpcClient:
             for entry in response.model_version_status
         ]
 
-    def metadata(self, version: int | None = None) -> dict[str, Any]:
+    def metadata(self, version: int | None = None, label: str | None = None) -> dict[str, Any]:
         """The signatures by name, each a SignatureDef message.
 
         Raises:
@@ -98,7 +107,7 @@ class GrpcClient:
         from tensorflow_serving.apis import get_model_metadata_pb2 as pb2
 
         request = pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        self._address(request.model_spec, version)
+        self._address(request.model_spec, version, label)
         response = self._call("PredictionService/GetModelMetadata", request, pb2.GetModelMetadataResponse)
         signatures = pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
@@ -114,18 +123,23 @@ class GrpcClient:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _address(self, model_spec: Any, version: int | None) -> None:
+    def _address(self, model_spec: Any, version: int | None, label: str | None = None) -> None:
+        one_version(version, label)
         model_spec.name = self.model_name
         if version is not None:
             model_spec.version.value = version
+        if label is not None:
+            model_spec.version_label = label
 
-    def _named_arrays(self, inputs: Any, signature_name: str | None, version: int | None) -> dict[str, np.ndarray]:
+    def _named_arrays(
+        self, inputs: Any, signature_name: str | None, version: int | None, label: str | None
+    ) -> dict[str, np.ndarray]:
         """Arrays by input name. What is no array yet takes the type that the signature declares."""
         if isinstance(inputs, Mapping) and all(isinstance(value, np.ndarray) for value in inputs.values()):
             return dict(inputs)
         import tensorflow as tf
 
-        signatures = self.metadata(version)
+        signatures = self.metadata(version, label)
         signature_name = signature_name or "serving_default"
         if signature_name not in signatures:
             raise RequestError("FAILED_PRECONDITION", f'Serving signature key "{signature_name}" not found.')

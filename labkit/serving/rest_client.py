@@ -14,7 +14,7 @@ import orjson
 import requests
 
 from labkit.errors import RequestError
-from labkit.serving.version_status import VersionStatus
+from labkit.serving.version_status import VersionStatus, one_version
 
 _HTTP_CODES = {
     400: "INVALID_ARGUMENT",
@@ -54,6 +54,7 @@ class RestClient:
         form: str = "row",
         signature_name: str | None = None,
         version: int | None = None,
+        label: str | None = None,
     ) -> Any:
         """Ask the model: an array for one output, a dict of arrays by name for several.
 
@@ -63,17 +64,19 @@ class RestClient:
                 ``outputs``.
             signature_name: the signature, by default ``serving_default``.
             version: the version, by default the newest.
+            label: the name of a version in the server's configuration, in place of `version`.
 
         Raises:
             RequestError: the server refused, or could not be reached.
-            ValueError: `form` is neither, or the inputs of a row request have no common batch size.
+            ValueError: `form` is neither, the inputs of a row request have no common batch size, or both `version` and
+                `label` are given.
         """
         if form not in ("row", "columnar"):
             raise ValueError(f"form is 'row' or 'columnar', got {form!r}")
         body = {"instances": _rows(inputs)} if form == "row" else {"inputs": _columns(inputs)}
         if signature_name is not None:
             body["signature_name"] = signature_name
-        answer = self._json("POST", self._path(version) + ":predict", _encode(body))
+        answer = self._json("POST", self._path(version, label) + ":predict", _encode(body))
         if form == "columnar":
             return _arrays(answer["outputs"])
         predictions = answer["predictions"]
@@ -95,13 +98,13 @@ class RestClient:
             for entry in answer["model_version_status"]
         ]
 
-    def metadata(self, version: int | None = None) -> dict[str, Any]:
+    def metadata(self, version: int | None = None, label: str | None = None) -> dict[str, Any]:
         """The server's metadata answer: `model_spec`, and under `metadata` the signatures.
 
         Raises:
             RequestError: the model is not served, or the server could not be reached.
         """
-        return self._json("GET", self._path(version) + "/metadata")
+        return self._json("GET", self._path(version, label) + "/metadata")
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,9 +116,12 @@ class RestClient:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _path(self, version: int | None) -> str:
-        name = requests.utils.quote(self.model_name, safe="")
-        return f"{self.url}/v1/models/{name}" + ("" if version is None else f"/versions/{version}")
+    def _path(self, version: int | None, label: str | None = None) -> str:
+        one_version(version, label)
+        path = f"{self.url}/v1/models/{_quoted(self.model_name)}"
+        if label is not None:
+            return f"{path}/labels/{_quoted(label)}"
+        return path if version is None else f"{path}/versions/{version}"
 
     def _json(self, method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"} if body is not None else None
@@ -129,6 +135,10 @@ class RestClient:
             code = _HTTP_CODES.get(response.status_code, "UNKNOWN")
             raise RequestError(code, _error_text(response), response.status_code)
         return json.loads(response.content.decode("utf-8", "surrogateescape"))
+
+
+def _quoted(name: str) -> str:
+    return requests.utils.quote(name, safe="")
 
 
 def _rows(inputs: Any) -> Any:

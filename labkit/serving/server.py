@@ -52,18 +52,24 @@ class ModelServer:
         return self._process.pid
 
     def predict(
-        self, inputs: Any, *, via: str = "grpc", signature_name: str | None = None, version: int | None = None
+        self,
+        inputs: Any,
+        *,
+        via: str = "grpc",
+        signature_name: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
     ) -> Any:
         """Ask the model over gRPC or REST; see `GrpcClient.predict` and `RestClient.predict`.
 
         Raises:
             RequestError: the server refused, or has ended.
-            ValueError: `via` is neither ``grpc`` nor ``rest``.
+            ValueError: `via` is neither ``grpc`` nor ``rest``, or both `version` and `label` are given.
         """
         clients = {"grpc": self.grpc, "rest": self.rest}
         if via not in clients:
             raise ValueError(f"via is 'grpc' or 'rest', got {via!r}")
-        return clients[via].predict(inputs, signature_name=signature_name, version=version)
+        return clients[via].predict(inputs, signature_name=signature_name, version=version, label=label)
 
     def status(self) -> list[VersionStatus]:
         """The state of every version the server has seen, newest first."""

@@ -1,4 +1,4 @@
-"""What a server says of its versions, over either protocol."""
+"""How clients name a version, and what a server says of its versions; the same over both protocols."""
 
 from dataclasses import dataclass
 
@@ -18,3 +18,13 @@ class VersionStatus:
     state: str
     error_code: str
     error_message: str
+
+
+def one_version(version: int | None, label: str | None) -> None:
+    """A request names a version by its number, by its label, or not at all.
+
+    Raises:
+        ValueError: by both.
+    """
+    if version is not None and label is not None:
+        raise ValueError(f"A request names a version by number or by label, not both; got {version} and {label!r}")

@@ -1,6 +1,7 @@
 """Fixtures for everything that asks a model server: SavedModels made once, servers of the test's own."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -78,3 +79,21 @@ def model_server_image(docker_engine: None, repository: Path) -> Iterator[str]:
     """An image that holds labkit's embedded server, not TensorFlow Serving."""
     with engine.image(repository) as name:
         yield name
+
+
+@pytest.fixture(scope="module", params=["embedded", "binary", "docker"])
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What `labkit.serve` is called with, once for each backend.
+
+    The programs behind `binary` and `docker` are stand-ins: the embedded server as a command called
+    tensorflow_model_server, and in an image built from docker/Dockerfile. TensorFlow Serving itself is not here.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "binary":
+            folder = tmp_path_factory.mktemp("programs")
+            command = folder / "tensorflow_model_server"
+            command.write_text(f'#!/bin/sh\nexec {sys.executable} -m labkit serve "$@"\n')
+            command.chmod(0o755)
+            patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        image = {"image": request.getfixturevalue("model_server_image")} if request.param == "docker" else {}
+        yield {"backend": request.param, **image}

@@ -1,10 +1,5 @@
-"""labkit.serve's promises, for every backend.
+"""labkit.serve's promises, for every backend (`conftest.backend` says what the programs are)."""
 
-The programs behind `binary` and `docker` are stand-ins: the embedded server as a command called
-tensorflow_model_server, and as an image built from docker/Dockerfile. TensorFlow Serving itself is not here.
-"""
-
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,20 +32,9 @@ class Backend:
         return labkit.serve(folder, **self.options, **flags)
 
 
-@pytest.fixture(scope="module", params=["embedded", "binary", "docker"])
-def backend(request, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "binary":
-            folder = tmp_path_factory.mktemp("programs")
-            command = folder / "tensorflow_model_server"
-            command.write_text(f'#!/bin/sh\nexec {sys.executable} -m labkit serve "$@"\n')
-            command.chmod(0o755)
-            patch.setenv("PATH", str(folder), prepend=os.pathsep)
-        if request.param == "docker":
-            image = request.getfixturevalue("model_server_image")
-            yield Backend({"backend": "docker", "image": image}, containers)
-        else:
-            yield Backend({"backend": request.param}, server_processes)
+@pytest.fixture(name="backend", scope="module")
+def backend_with_traces(backend):
+    return Backend(backend, containers if backend["backend"] == "docker" else server_processes)
 
 
 def containers() -> list[str]:

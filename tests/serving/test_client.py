@@ -1,29 +1,44 @@
-"""RestClient and GrpcClient: arrays in, arrays out, and one kind of error."""
+"""RestClient and GrpcClient, whichever backend answers: arrays in, arrays out, and one kind of error."""
 
 import socket
 
 import numpy as np
 import pytest
 
+import labkit
 from labkit import GrpcClient, RestClient
 from labkit.errors import RequestError
 
+pytestmark = pytest.mark.timeout(300)  # the first one with Docker also starts an engine and builds an image
+
+
+@pytest.fixture(scope="module")
+def server(backend, saved_models, tmp_path_factory):
+    """The model `many`, its version 1 labelled `stable`."""
+    root = "/models" if backend["backend"] == "docker" else saved_models.many.parent
+    file = tmp_path_factory.mktemp("config") / "models.config"
+    file.write_text(
+        f'model_config_list {{ config {{ name: "many" base_path: "{root}/many" model_platform: "tensorflow"'
+        ' version_labels { key: "stable" value: 1 } } }'
+    )
+    flags = {"model_config_file": file, "allow_version_labels_for_unavailable_models": True}
+    with labkit.serve(saved_models.many, name="many", **backend, **flags) as server:
+        yield server
+
 
 @pytest.fixture
-def rest(many):
-    with RestClient(f"http://127.0.0.1:{many.rest_port}", "many") as client:
-        yield client
+def rest(server):
+    return server.rest
 
 
 @pytest.fixture
-def grpc(many):
-    with GrpcClient(f"127.0.0.1:{many.grpc_port}", "many") as client:
-        yield client
+def grpc(server):
+    return server.grpc
 
 
 @pytest.fixture(params=["rest", "grpc"])
-def client(request):
-    return request.getfixturevalue(request.param)
+def client(request, server):
+    return getattr(server, request.param)
 
 
 def test_one_input_and_one_output_are_plain_arrays(client):
@@ -64,6 +79,18 @@ def test_a_version_can_be_named(client):
     with pytest.raises(RequestError, match=r"Servable not found for request: Specific\(many, 9\)") as error:
         client.predict(x, version=9)
     assert error.value.code == "NOT_FOUND"
+
+
+def test_a_label_names_a_version(client):
+    """§7.5: the name of a version in the server's configuration."""
+    x = np.array([[1.0]], np.float32)
+    np.testing.assert_array_equal(client.predict(x, label="stable"), [[2.5]])
+    assert "serving_default" in str(client.metadata(label="stable"))
+    with pytest.raises(RequestError, match="Unrecognized servable version label: canary") as error:
+        client.predict(x, label="canary")
+    assert error.value.code == "INVALID_ARGUMENT"
+    with pytest.raises(ValueError, match="by number or by label, not both; got 1 and 'stable'"):
+        client.predict(x, version=1, label="stable")
 
 
 def test_status_and_metadata(client):
@@ -110,8 +137,8 @@ def test_what_cannot_be_asked_is_said_before_it_is_sent(rest, grpc):
         grpc.predict([1.0], signature_name="sum_and_product")
 
 
-def test_a_closed_client_says_so(many):
-    client = GrpcClient(f"127.0.0.1:{many.grpc_port}", "many")
+def test_a_closed_client_says_so(server):
+    client = GrpcClient(server.grpc_address, "many")
     client.close()
     with pytest.raises(RequestError, match="UNAVAILABLE: This client was closed"):
         client.status()
