@@ -6,7 +6,8 @@ LabkitError
 ├── NotebookError         a lab that does not run, or breaks a rule of the house
 ├── ProcessError          a child process did not start or stopped too early
 │   └── ServerStartError  ... and it was a model server
-└── RequestError          a model server answered with an error
+├── RequestError          a model server answered with an error
+└── WarmupError           a request for a model's warm-up does not fit the model
 """
 
 
@@ -57,3 +58,7 @@ class RequestError(LabkitError):
         self.code = code
         self.message = message
         self.http_status = http_status
+
+
+class WarmupError(LabkitError):
+    """A request does not fit the model that it is to warm up."""

@@ -2,6 +2,7 @@
 
 penguins/            the model: one folder, its name is usually the model's name
 ├── 1/               a version: the whole name is a whole number
+│   ├── assets.extra/   requests to warm up with, if any
 │   ├── saved_model.pb
 │   └── variables/
 └── 2/
@@ -10,11 +11,14 @@ penguins/            the model: one folder, its name is usually the model's name
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from labkit.errors import ModelFolderError
+from labkit.warmup import write_warmup
+
+__all__ = ["export", "versions", "write_warmup"]
 
 
 def versions(folder: str | os.PathLike[str]) -> list[int]:
@@ -31,6 +35,7 @@ def export(
     *,
     version: int | None = None,
     signatures: Mapping[str, Callable[..., Any]] | None = None,
+    warmup: Iterable[Any] | None = None,
 ) -> Path:
     """Write `model` as the next version of `folder` and return the version's path.
 
@@ -43,9 +48,11 @@ def export(
         version: the number to write, by default one above the highest there (1 in an empty folder).
         signatures: further signatures by name, each a `tf.function` with an input signature, beside the
             ``serving_default`` (and its twin ``serve``) that `model.export` writes.
+        warmup: requests that a server lets the version answer before any client may ask it; see `write_warmup`.
 
     Raises:
         ModelFolderError: that version is there already, or `version` is negative.
+        WarmupError: a request of `warmup` does not fit the model; nothing is written then.
     """
     root = Path(folder)
     number = version if version is not None else max(versions(root), default=0) + 1
@@ -60,6 +67,8 @@ def export(
     aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
     try:
         _write(model, aside / "saved_model", signatures or {})
+        if warmup is not None:
+            write_warmup(aside / "saved_model", warmup)
         os.rename(aside / "saved_model", root / str(number))
     finally:
         shutil.rmtree(aside, ignore_errors=True)

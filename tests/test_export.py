@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.errors import ModelFolderError
+from labkit.errors import ModelFolderError, WarmupError
 from labkit.export import export, versions
 
 
@@ -60,3 +60,12 @@ def test_further_signatures_stand_beside_the_models_own(model, tmp_path):
     direct = loaded.signatures["serving_default"](tf.constant([[1.0, 2.0]]))
     via_text = loaded.signatures["from_text"](tf.constant(["1,2"]))
     np.testing.assert_allclose(next(iter(direct.values())), via_text["y"])
+
+
+def test_a_version_is_written_with_its_warm_up(model, tmp_path):
+    """A server sees the version with its requests or not at all; one that does not fit keeps it from being written."""
+    path = export(model, tmp_path / "m", warmup=[[[1.0, 2.0]], {"x": [[3.0, 4.0]]}])
+    assert (path / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
+    with pytest.raises(WarmupError, match=r"Request 2: it has the inputs \['z'\]"):
+        export(model, tmp_path / "m", warmup=[[[1.0, 2.0]], {"z": [[3.0, 4.0]]}])
+    assert [child.name for child in (tmp_path / "m").iterdir()] == ["1"]

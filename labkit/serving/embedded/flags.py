@@ -116,6 +116,10 @@ class Flags:
     num_unload_threads: int = _flag(0, "accepted, has no effect: unloading never keeps other versions waiting")
     max_num_load_retries: int = _flag(1, "retries of a load that failed")
     load_retry_interval_micros: int = _flag(100_000, "microseconds between them")
+    enable_model_warmup: bool = _flag(
+        True, "before a version is available it answers its assets.extra/tf_serving_warmup_requests"
+    )
+    num_request_iterations_for_warmup: int = _flag(0, "how often it answers each of them; 0 means once")
     saved_model_tags: str = _flag("serve", "comma-separated tags of the MetaGraphDef to load")
     rest_api_timeout_in_ms: int = _flag(30_000, "longest run of a model for one REST request, in milliseconds")
     rest_api_num_threads: int = _flag(0, "threads that answer REST requests; 0 means four for each CPU")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from labkit.serving.embedded import config_protos
 from labkit.serving.embedded.flags import Flags
 from labkit.serving.embedded.servable import Servable
-from labkit.serving.embedded.session import load
+from labkit.serving.embedded.session import Session, load
 from labkit.serving.embedded.status import invalid_argument
 from labkit.serving.embedded.storage import VersionFolder
+from labkit.serving.embedded.warmup import warm_up
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
@@ -41,7 +42,7 @@ class Loader:
         """Load one version; called in a thread, since a large graph takes a while to load and to look through.
 
         Raises:
-            StatusError: it cannot be loaded.
+            StatusError: it cannot be loaded, or fails to answer a request of its warm-up.
         """
         started, session = time.perf_counter(), None
         try:
@@ -50,10 +51,21 @@ class Loader:
             if self._metrics:
                 seconds = time.perf_counter() - started
                 self._metrics.note_load(str(folder.path), seconds, succeeded=session is not None)
-        if self._batching:
-            session = self._batching.session(session, folder.path)
+        try:
+            if self._batching:
+                session = self._batching.session(session, folder.path)
+            return self._ready(name, folder, session)
+        except BaseException:
+            session.close()
+            raise
+
+    def _ready(self, name: str, folder: VersionFolder, session: Session) -> Servable:
+        """The servable over `session`, warmed up."""
         checked = self._flags.enable_signature_method_name_check
-        return Servable(name, folder.version, session, check_method_names=checked, metrics=self._metrics)
+        servable = Servable(name, folder.version, session, check_method_names=checked, metrics=self._metrics)
+        if self._flags.enable_model_warmup:
+            warm_up(servable, folder.path, self._flags.num_request_iterations_for_warmup or 1, self._metrics)
+        return servable
 
 
 def _batching(flags: Flags, metrics: "Metrics | None") -> "Batching | None":
