@@ -8,6 +8,7 @@ import asyncio
 import shutil
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -30,8 +31,8 @@ class ProfilerService(grpc.GenericRpcHandler):
         self._thread: ThreadPoolExecutor | None = None
         self._running: tuple[str, threading.Event] | None = None  # the session's name, and what ends it early
         self._handlers = {
-            _SERVICE + "Profile": grpc.unary_unary_rpc_method_handler(self._profile),
-            _SERVICE + "Terminate": grpc.unary_unary_rpc_method_handler(self._terminate),
+            _SERVICE + name: grpc.unary_unary_rpc_method_handler(_answering(method))
+            for name, method in {"Profile": self._profile, "Terminate": self._terminate}.items()
         }
 
     def service(self, handler_call_details: Any) -> grpc.RpcMethodHandler | None:
@@ -43,15 +44,8 @@ class ProfilerService(grpc.GenericRpcHandler):
         if self._running:
             self._running[1].set()
 
-    async def _profile(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        try:
-            request = _parsed(_messages().profile_request, message)
-            return await self._run(request)
-        except StatusError as error:
-            await context.abort(_STATUS_CODES[error.code], error.message)
-            raise AssertionError("abort raises") from None
-
-    async def _run(self, request: Any) -> bytes:
+    async def _profile(self, message: bytes) -> bytes:
+        request = _parsed(_messages().profile_request, message)
         if self._running:
             raise StatusError(Code.INTERNAL, "Another profiling session active.")
         stop, left = threading.Event(), threading.Event()
@@ -70,11 +64,24 @@ class ProfilerService(grpc.GenericRpcHandler):
         self._running = None
         running.exception()  # also heard if the client left
 
-    async def _terminate(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        session_id = _messages().terminate_request.FromString(message).session_id
+    async def _terminate(self, message: bytes) -> bytes:
+        session_id = _parsed(_messages().terminate_request, message).session_id
         if self._running and self._running[0] == session_id:
             self.finish()
         return b""
+
+
+def _answering(method: Callable[[bytes], Awaitable[bytes]]) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    """`method` with its errors turned into gRPC statuses."""
+
+    async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            return await method(message)
+        except StatusError as error:
+            await context.abort(_STATUS_CODES[error.code], error.message)
+            raise AssertionError("abort raises") from None
+
+    return answer
 
 
 def _record(request: Any, stop: threading.Event, left: threading.Event) -> bytes:
