@@ -10,6 +10,7 @@ from labkit.errors import ModelFolderError, ProcessError, ServerStartError
 from labkit.serving import backends
 from labkit.serving.embedded.config import ModelConfig, check_folder
 from labkit.serving.embedded.status import StatusError
+from labkit.serving.embedded.storage import model_files
 from labkit.serving.grpc_client import GrpcClient
 from labkit.serving.rest_client import RestClient
 from labkit.serving.version_status import VersionStatus
@@ -143,7 +144,8 @@ def serve(
     base_path = Path(model_dir).resolve()
     name = name or base_path.name
     try:
-        check_folder(ModelConfig(name, base_path))
+        prefer_tflite = str(flags.get("prefer_tflite_model", False)).lower() in ("true", "1")
+        check_folder(ModelConfig(name, base_path), model_files(prefer_tflite=prefer_tflite))
     except StatusError as error:
         raise ModelFolderError(error.message) from None
     if earlier := _running.get((name, backend)):

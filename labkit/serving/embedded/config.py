@@ -1,13 +1,19 @@
 """Which models a server serves, from where, and which of their versions: flags, config files, reload requests."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
-from labkit.serving.embedded.storage import VersionFolder, version_folders, version_number
+from labkit.serving.embedded.storage import (
+    SAVED_MODEL,
+    TFLITE_MODEL,
+    VersionFolder,
+    version_folders,
+    version_number,
+)
 
 if TYPE_CHECKING:
     from tensorflow_serving.config.file_system_storage_path_source_pb2 import FileSystemStoragePathSourceConfig
@@ -137,22 +143,22 @@ def _policy(name: str, message: "FileSystemStoragePathSourceConfig.ServableVersi
     return VersionPolicy(latest=max(1, message.latest.num_versions))
 
 
-def check_folder(config: ModelConfig) -> None:
-    """Check that there is a version to serve.
+def check_folder(config: ModelConfig, files: Sequence[str] = SAVED_MODEL) -> None:
+    """Check that there is a version to serve: a folder with one of `files`.
 
     Raises:
         StatusError: NOT_FOUND, there is none; the message says what is there instead.
     """
-    if not config.base_path.is_dir() or not any(folder.complete for folder in version_folders(config.base_path)):
-        raise explain_missing(config)
+    if not config.base_path.is_dir() or not any(folder.complete(files) for folder in version_folders(config.base_path)):
+        raise explain_missing(config, files)
 
 
-def explain_missing(config: ModelConfig) -> StatusError:
-    """Why a model has no version to serve: what stands in its folder, and what was expected there.
+def explain_missing(config: ModelConfig, files: Sequence[str] = SAVED_MODEL) -> StatusError:
+    """Why a model has no version to serve: what stands in its folder, and which of `files` were expected there.
 
     TensorFlow Serving logs a line per poll and waits; here a server started on such a folder says so and ends.
     """
-    expected = f"Expected {config.base_path}/1/saved_model.pb (a folder per version, its name a whole number)."
+    expected = f"Expected {config.base_path}/1/{files[0]} (a folder per version, its name a whole number)."
     if not config.base_path.exists():
         near = config.base_path.parent
         there = f"{near} holds: {_listing(near)}." if near.is_dir() else f"{near} does not exist either."
@@ -165,7 +171,8 @@ def explain_missing(config: ModelConfig) -> StatusError:
         return _not_found(config, f"{config.base_path} is itself a SavedModel, not a folder of versions. {advice}")
     if numbered := [child for child in sorted(config.base_path.iterdir()) if version_number(child.name) is not None]:
         holds = _listing(numbered[-1]) if numbered[-1].is_dir() else "nothing, it is a file"
-        return _not_found(config, f"{numbered[-1]} holds no saved_model.pb. It holds: {holds}. {expected}")
+        advice = tflite_advice(numbered[-1], files) or expected
+        return _not_found(config, f"{numbered[-1]} holds no {' or '.join(files)}. It holds: {holds}. {advice}")
     nested = sorted(config.base_path.glob("*/*/saved_model.pb"))[:1]
     deeper = f" There is {nested[0]}: one folder too deep." if nested else ""
     return _not_found(
@@ -173,6 +180,13 @@ def explain_missing(config: ModelConfig) -> StatusError:
         f"No versions of servable {config.name} found under base path {config.base_path}. Did you forget to name your "
         f"leaf directory as a number (eg. '/1/')? It holds: {_listing(config.base_path)}.{deeper} {expected}",
     )
+
+
+def tflite_advice(version: Path, files: Sequence[str]) -> str:
+    """What to do about a version's folder that holds a TFLite model only, where `files` do not include that."""
+    if TFLITE_MODEL in files or not (version / TFLITE_MODEL).exists():
+        return ""
+    return f"--prefer_tflite_model serves {version / TFLITE_MODEL}."
 
 
 def _not_found(config: ModelConfig, reason: str) -> StatusError:

@@ -1,5 +1,6 @@
 """From a version's folder to a servable that is ready to answer: session, batching, signatures, warm-up."""
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from labkit.serving.embedded.flags import Flags
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.session import Session, load
 from labkit.serving.embedded.status import invalid_argument
-from labkit.serving.embedded.storage import VersionFolder
+from labkit.serving.embedded.storage import TFLITE_MODEL, VersionFolder
 from labkit.serving.embedded.warmup import warm_up
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ class Loader:
 
         Raises:
             StatusError: INVALID_ARGUMENT, a file that a flag names does not parse.
+            EnvironmentProblem: TFLite models are wanted, and what runs them is not installed.
         """
+        if flags.prefer_tflite_model:
+            from labkit.serving.embedded.tflite_session import check_installed
+
+            check_installed()
         self._flags = flags
         self._metrics = metrics
         self._tags = flags.saved_model_tags.split(",")
@@ -46,7 +52,7 @@ class Loader:
         """
         started, session = time.perf_counter(), None
         try:
-            session = load(Path(folder.path), self._tags, self._session_config, self._flags.tensorflow_runtime)
+            session = self._session(Path(folder.path))
         finally:
             if self._metrics:
                 seconds = time.perf_counter() - started
@@ -59,6 +65,13 @@ class Loader:
             session.close()
             raise
 
+    def _session(self, folder: Path) -> Session:
+        if self._flags.prefer_tflite_model and (folder / TFLITE_MODEL).exists():
+            from labkit.serving.embedded.tflite_session import TfliteSession
+
+            return TfliteSession(folder / TFLITE_MODEL, _interpreters(self._flags))
+        return load(folder, self._tags, self._session_config, self._flags.tensorflow_runtime)
+
     def _ready(self, name: str, folder: VersionFolder, session: Session) -> Servable:
         """The servable over `session`, warmed up."""
         checked = self._flags.enable_signature_method_name_check
@@ -66,6 +79,11 @@ class Loader:
         if self._flags.enable_model_warmup:
             warm_up(servable, folder.path, self._flags.num_request_iterations_for_warmup or 1, self._metrics)
         return servable
+
+
+def _interpreters(flags: Flags) -> int:
+    """How many interpreters a TFLite model has: upstream's pools times the interpreters in each."""
+    return (flags.num_tflite_pools or os.cpu_count() or 1) * (flags.num_tflite_interpreters_per_pool or 1)
 
 
 def _batching(flags: Flags, metrics: "Metrics | None") -> "Batching | None":

@@ -17,6 +17,7 @@ from labkit.serving.embedded import flags as command_line
 from labkit.serving.embedded.config import ModelConfig
 from labkit.serving.embedded.flags import AUTO, Flags
 from labkit.serving.embedded.status import StatusError, invalid_argument
+from labkit.serving.embedded.storage import model_files
 
 if TYPE_CHECKING:
     from labkit.serving.embedded.listeners import Listeners
@@ -94,7 +95,7 @@ def _configured(flags: Flags) -> list[ModelConfig]:
         configs = [model_config.single_model(flags.model_name, flags.model_base_path)]
     if not flags.strict_tensorflow_serving:
         for config in configs:
-            model_config.check_folder(config)
+            model_config.check_folder(config, model_files(prefer_tflite=flags.prefer_tflite_model))
     return configs
 
 
@@ -194,6 +195,7 @@ def _manager_options(flags: Flags) -> "ManagerOptions":
         policy=AspiredVersionPolicy(flags.aspired_version_policy),
         labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
         load_threads=flags.num_load_threads,
+        model_files=model_files(prefer_tflite=flags.prefer_tflite_model),
         strict=flags.strict_tensorflow_serving,
     )
 

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from labkit.serving.embedded.config import PLATFORM, ModelConfig, explain_missing
+from labkit.serving.embedded.config import PLATFORM, ModelConfig, explain_missing, tflite_advice
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
-from labkit.serving.embedded.storage import VersionFolder, version_folders
+from labkit.serving.embedded.storage import SAVED_MODEL, VersionFolder, version_folders
 from labkit.serving.embedded.versions import AspiredVersionPolicy, Model, State, Version
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class ManagerOptions:
         policy: what comes first when a version takes another's place.
         labels_for_unavailable: a new label may stand for a version that is not loaded.
         load_threads: how many versions load at a time; 0 means four for each CPU.
+        model_files: the files of which one makes a folder a version (`storage.model_files`).
         strict: as TensorFlow Serving where this server is kinder: folders load as they are found, complete or not; a
             failed version is not tried again; a model without versions is waited for.
     """
@@ -44,6 +45,7 @@ class ManagerOptions:
     policy: AspiredVersionPolicy = AspiredVersionPolicy.AVAILABILITY_PRESERVING
     labels_for_unavailable: bool = False
     load_threads: int = 0
+    model_files: tuple[str, ...] = SAVED_MODEL
     strict: bool = False
 
 
@@ -219,7 +221,7 @@ class ModelManager:
                         for version in failed
                     )
                 if not self._options.strict:
-                    missing = await asyncio.to_thread(explain_missing, model.config)
+                    missing = await asyncio.to_thread(explain_missing, model.config, self._options.model_files)
                     return f"{{name: {model.config.name}}} due to error: {missing}, "
             await news.wait()
 
@@ -273,11 +275,15 @@ class ModelManager:
 
     def _fit_to_load(self, model: Model, folders: list[VersionFolder]) -> list[VersionFolder]:
         """In a thread: those of `folders` that are complete; failed ones whose files changed get another chance."""
-        complete = [folder for folder in folders if self._options.strict or folder.complete]
+        files = self._options.model_files
+        complete = [folder for folder in folders if self._options.strict or folder.complete(files)]
         if not folders:
-            model.complain(explain_missing(model.config).message)
-        elif waiting := [str(folder.path) for folder in folders if folder not in complete]:
-            model.complain(f"Waiting for a saved_model.pb in {', '.join(waiting)}; loading starts when it is there.")
+            model.complain(explain_missing(model.config, files).message)
+        elif waiting := [folder.path for folder in folders if folder not in complete]:
+            advice = "".join(f" {found}" for path in waiting if (found := tflite_advice(path, files)))
+            model.complain(
+                f"Waiting for a {files[0]} in {', '.join(map(str, waiting))}; loading starts when it is there.{advice}"
+            )
         elif missing := model.config.policy.missing(folders):
             model.complain(f"Model {model.config.name}: there is no version {missing} in {model.config.base_path} yet.")
         else:

@@ -2,11 +2,20 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 _INT64 = range(-(1 << 63), 1 << 63)
+
+SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
+TFLITE_MODEL = "model.tflite"
+
+
+def model_files(*, prefer_tflite: bool) -> tuple[str, ...]:
+    """The files of which one makes a folder a version; `prefer_tflite` is the flag ``--prefer_tflite_model``."""
+    return (TFLITE_MODEL, *SAVED_MODEL) if prefer_tflite else SAVED_MODEL
 
 
 @dataclass(frozen=True)
@@ -21,10 +30,9 @@ class VersionFolder:
     version: int
     path: Path
 
-    @property
-    def complete(self) -> bool:
-        """Whether a SavedModel stands there; a folder that is being copied in has none yet."""
-        return any(os.path.exists(self.path / name) for name in ("saved_model.pb", "saved_model.pbtxt"))
+    def complete(self, files: Sequence[str] = SAVED_MODEL) -> bool:
+        """Whether one of `files` stands there; in a folder that is being copied in there is none yet."""
+        return any(os.path.exists(self.path / name) for name in files)
 
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         """Names, sizes and times of its files: a version that failed to load is tried again once this changes."""

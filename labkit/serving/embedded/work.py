@@ -7,6 +7,8 @@ behind a signature is known to do work in step with the size of its inputs, that
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tensorflow.core.framework.node_def_pb2 import NodeDef
     from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
@@ -34,12 +36,14 @@ def is_steady(meta_graph: "MetaGraphDef") -> bool:
     graph = meta_graph.graph_def
     nodes = {node.name: node for node in graph.node}
     functions = {function.signature.name: function.node_def for function in graph.library.function}
-    outputs = [
+    outputs = {
         info.name
         for name, signature in meta_graph.signature_def.items()
         if name != _INITIALISER
         for info in signature.outputs.values()
-    ]
+    }
+    if any(_node(output) not in nodes for output in outputs):
+        return False  # a graph that is not here: a TFLite model's
     pending = _behind(outputs, nodes)
     called: set[str] = set()
     while pending:
@@ -57,12 +61,16 @@ def is_steady(meta_graph: "MetaGraphDef") -> bool:
     return True
 
 
-def _behind(outputs: list[str], nodes: "dict[str, NodeDef]") -> "list[NodeDef]":
+def _node(tensor: str) -> str:
+    return tensor.lstrip("^").split(":")[0]
+
+
+def _behind(outputs: "Iterable[str]", nodes: "dict[str, NodeDef]") -> "list[NodeDef]":
     """The nodes of the graph that the named tensors are computed from."""
     found: dict[str, NodeDef] = {}
     pending = list(outputs)
     while pending:
-        name = pending.pop().lstrip("^").split(":")[0]
+        name = _node(pending.pop())
         if name in nodes and name not in found:
             found[name] = nodes[name]
             pending.extend(nodes[name].input)
