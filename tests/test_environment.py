@@ -143,6 +143,7 @@ def checkout(repository, tmp_path):
 
 def program(folder: Path, name: str, script: str) -> None:
     path = folder / "programs" / name
+    path.unlink(missing_ok=True)  # it may be a link to this machine's own program
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
