@@ -5,6 +5,7 @@ its event loop, as there is no loop in its graph:
 
     serving_default     x [-1, 1] float -> y = x / 2 + 2      (two variables, so the variables file is read)
     echo_DTYPE          x -> y, any shape, for every dtype of `ECHOED`
+    echo_qint8          the same for a quantised type, which cannot be sent
     to_DTYPE            x float -> y of a dtype that JSON cannot say
     sum_and_product     a, b float -> sum, product
     with_default        x float, scale float (default 10) -> y = x * scale
@@ -136,6 +137,8 @@ def _add_echoes(made: _Graph) -> None:
     for dtype in ECHOED:
         x = made.placeholder({"float": "float32", "double": "float64"}.get(dtype, dtype))
         made.signature(f"echo_{dtype}", {"x": x}, {"y": made.tf.identity(x)})
+    x = made.placeholder("qint8")
+    made.signature("echo_qint8", {"x": x}, {"y": made.tf.identity(x)})
     for dtype in UNWRITABLE:
         x = made.placeholder("float32")
         made.signature(f"to_{dtype}", {"x": x}, {"y": made.tf.cast(x, dtype)})

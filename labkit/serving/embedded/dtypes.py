@@ -61,6 +61,16 @@ def data_type(number: int) -> DataType:
         raise invalid_argument(f"Tensors of data type number {number} cannot be sent or received") from None
 
 
+def for_messages(number: int) -> DataType:
+    """The same, also for a type whose values cannot travel: there only number and name mean something."""
+    if number in _BY_NUMBER:
+        return _BY_NUMBER[number]
+    from tensorflow.core.framework.types_pb2 import DataType as Numbers
+
+    name = Numbers.Name(number).removeprefix("DT_").lower() if number in Numbers.values() else str(number)
+    return DataType(number, name, np.dtype("V"), "")
+
+
 def of(array: np.ndarray) -> DataType:
     """The type of a numpy array of one of the numpy types above."""
     return _BY_NUMPY[array.dtype]

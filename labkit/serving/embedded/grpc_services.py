@@ -23,7 +23,7 @@ CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", (1 << 31) - 1),
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared
 ]
-_LONGEST_MESSAGE = 1024
+_LONGEST_MESSAGE = 1024  # bytes
 _STATUS_CODES = {status.value[0]: status for status in grpc.StatusCode}
 
 Method = Callable[[bytes, Context], Awaitable[bytes]]
@@ -82,9 +82,15 @@ def _answering(method: Method) -> Method:
         except Exception:
             logger.exception("A call failed")
             code, details = Code.INTERNAL, "The server failed on this request; its log has the details"
-        if len(details) > _LONGEST_MESSAGE:
-            details = details[:_LONGEST_MESSAGE] + "...TRUNCATED"
-        await context.abort(_STATUS_CODES[code], details.encode(errors="replace").decode())
+        await context.abort(_STATUS_CODES[code], _cut(details))
         raise AssertionError("abort raises")
 
     return answer
+
+
+def _cut(details: str) -> str:
+    """`details` in as many bytes as upstream sends; headers have little room, and each byte may take three in them."""
+    written = details.encode(errors="replace")
+    if len(written) <= _LONGEST_MESSAGE:
+        return written.decode()
+    return written[:_LONGEST_MESSAGE].decode(errors="ignore") + "...TRUNCATED"

@@ -58,8 +58,8 @@ def tensors(request: dict[str, Any], inputs: InputTypes) -> tuple[dict[str, np.n
 
 
 def is_base64(value: Any) -> bool:
-    """Whether `value` stands for bytes: an object with the one key ``b64``."""
-    return isinstance(value, dict) and value.keys() == {"b64"}
+    """Whether `value` stands for bytes: an object with the one key ``b64``, and a string there."""
+    return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
 
 
 def _columns(value: Any, inputs: InputTypes) -> dict[str, np.ndarray]:
@@ -75,12 +75,13 @@ def _columns(value: Any, inputs: InputTypes) -> dict[str, np.ndarray]:
     for name, number in inputs.items():
         if name not in value:
             raise invalid_argument(f"Missing named input: {name} in 'inputs' object.")
-        arrays[name] = _tensor(value[name], _shape(value[name]), dtypes.data_type(number))
+        arrays[name] = _tensor(value[name], _shape(value[name]), dtypes.for_messages(number))
     return arrays
 
 
 def _rows(rows: list[Any], inputs: InputTypes) -> dict[str, np.ndarray]:
-    if isinstance(rows[0], dict) and not is_base64(rows[0]):
+    """The tensors of all rows; what is wrong is said of the first row that is wrong."""
+    if _is_object(rows[0]):
         return _object_rows(rows, inputs)
     if len(inputs) != 1:
         raise invalid_argument(
@@ -88,51 +89,69 @@ def _rows(rows: list[Any], inputs: InputTypes) -> dict[str, np.ndarray]:
             "tensorinfo_map"
         )
     ((name, number),) = inputs.items()
+    column = _Column(number)
     for index, row in enumerate(rows):
-        if isinstance(row, dict) and not is_base64(row):
+        if _is_object(row):
             raise invalid_argument(f"Expecting value/list but got object at item {index} of input list")
-    return {name: _stack(rows, dtypes.data_type(number), "")}
+        column.add(row, f"element: {index}")
+    return {name: column.array()}
 
 
 def _object_rows(rows: list[Any], inputs: InputTypes) -> dict[str, np.ndarray]:
+    columns = {name: _Column(number) for name, number in inputs.items()}
     for index, row in enumerate(rows):
-        if not isinstance(row, dict):
+        if not _is_object(row):
             raise invalid_argument(f"Expecting object but got list at item {index} of input list")
-        for key in row:
-            if key not in inputs:
+        for key, value in row.items():
+            if key not in columns:
                 raise invalid_argument(
                     f"Failed to process element: {index} key: {key} of 'instances' list. Error: INVALID_ARGUMENT: JSON "
                     f"object: does not have named input: {key}"
                 )
+            columns[key].add(value, f"element: {index} key: {key}")
         if len(row) != len(inputs):
             raise invalid_argument(
                 f"Failed to process element: {index} of 'instances' list. JSON object: {shown(row)} keys must be equal "
                 f"to: {','.join(sorted(inputs))}"
             )
-    return {
-        name: _stack([row[name] for row in rows], dtypes.data_type(number), f" key: {name}")
-        for name, number in inputs.items()
-    }
+    return {name: column.array() for name, column in columns.items()}
 
 
-def _stack(values: list[Any], data_type: dtypes.DataType, key: str) -> np.ndarray:
-    """One tensor from the values of all rows, which must agree in shape."""
-    shape = _shape(values[0])
-    index = 0
-    try:
-        for index, value in enumerate(values):
-            found = _shape(value) if index else shape
-            if found != shape:
-                if math.prod(found) != math.prod(shape):
-                    sizes = f"{math.prod(shape)} but got: {math.prod(found)}"
-                    raise invalid_argument(f"Expecting tensor size: {sizes}")
-                raise invalid_argument(f"Expecting shape {_brackets(shape)} but got: {_brackets(found)}")
-            _check_levels(value, shape, 0, data_type)
-    except StatusError as error:
-        raise invalid_argument(
-            f"Failed to process element: {index}{key} of 'instances' list. Error: {error.code.name}: {error.message}"
-        ) from None
-    return _fill(values, (len(values), *shape), data_type)
+def _is_object(row: Any) -> bool:
+    return isinstance(row, dict) and not is_base64(row)
+
+
+class _Column:
+    """The values of one input, row by row; all must have the shape of the first."""
+
+    def __init__(self, number: int) -> None:
+        self._type = dtypes.for_messages(number)
+        self._values: list[Any] = []
+        self._shape: tuple[int, ...] = ()
+
+    def add(self, value: Any, place: str) -> None:
+        """Add the value of the next row, which errors call `place`."""
+        try:
+            self._check(value)
+        except StatusError as error:
+            raise invalid_argument(
+                f"Failed to process {place} of 'instances' list. Error: {error.code.name}: {error.message}"
+            ) from None
+        self._values.append(value)
+
+    def _check(self, value: Any) -> None:
+        shape = _shape(value)
+        _check_levels(value, shape, 0, self._type)
+        if not self._values:
+            self._shape = shape
+        elif math.prod(shape) != math.prod(self._shape):
+            raise invalid_argument(f"Expecting tensor size: {math.prod(self._shape)} but got: {math.prod(shape)}")
+        elif shape != self._shape:
+            raise invalid_argument(f"Expecting shape {_brackets(self._shape)} but got: {_brackets(shape)}")
+
+    def array(self) -> np.ndarray:
+        """All of them as one tensor."""
+        return _fill(self._values, (len(self._values), *self._shape), self._type)
 
 
 def _brackets(shape: tuple[int, ...]) -> str:
@@ -226,7 +245,7 @@ def string_bytes(value: str | dict[str, Any]) -> bytes:
     """
     if isinstance(value, str):
         return to_bytes(value)
-    if not (is_base64(value) and isinstance(value["b64"], str)):
+    if not is_base64(value):
         raise invalid_argument(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
     encoded = re.sub(rb"\s", b"", to_bytes(value["b64"])).rstrip(b"=")
     try:

@@ -1,5 +1,6 @@
 """The REST API: HTTP in, HTTP out. Routes and answers are TensorFlow Serving's (http_rest_api_handler.cc)."""
 
+import asyncio
 import logging
 import re
 from time import perf_counter
@@ -105,20 +106,23 @@ class RestApi:
 
     def _get(self, match: re.Match[str]) -> bytes:
         name, version = _model(match), _version(match)
-        if match["metadata"]:
+        if match["metadata"] == "/metadata":  # upstream compares it as it is: in capitals it is the status
             return metadata_answer(self._manager.servable(name, version, _label(match)))
         return status_answer(self._manager.statuses(name, version))
 
     async def _post(self, match: re.Match[str], request: Request) -> bytes:
         verb, name, version = match["verb"], _model(match), _version(match)
+        # A packed body may be a thousand times larger than it looks: never on the event loop.
+        size = LARGEST_BODY if "content-encoding" in request.headers else request.size
         try:
             servable = self._manager.servable(name, version, _label(match))
         except StatusError:
-            if request.size <= _SMALL_BODY:
-                rest_steps.check(verb, request)  # as upstream, errors in the body come before those in the model's name
+            # As upstream, errors in the body come before those in the model's name.
+            if size <= _SMALL_BODY:
+                rest_steps.check(verb, request)
+            else:
+                await asyncio.to_thread(rest_steps.check, verb, request)
             raise
-        # A packed body may be a thousand times larger than it looks: never on the event loop.
-        size = LARGEST_BODY if "content-encoding" in request.headers else request.size
         return await self._dispatcher.run(servable, size, self._timeout_ms, rest_steps.STEPS[verb](servable, request))
 
 

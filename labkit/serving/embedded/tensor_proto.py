@@ -23,6 +23,7 @@ _MOST_REPEATED_BYTES = 1 << 28  # ours: a few bytes on the wire must not become 
 _FIXED_WIDTH = {"float_val": (5, np.dtype("<f4")), "double_val": (6, np.dtype("<f8"))}
 _LENGTH_DELIMITED = 2
 _WORTH_A_BLOCK = 64
+_LONGEST_VARINT_SHIFT = 28  # lengths are 32-bit numbers
 _STRING_BYTES = 256  # what a string counts for, with its object and the time to hand it over
 
 
@@ -79,11 +80,35 @@ def _strings(name: str, proto: "TensorProto", shape: tuple[int, ...]) -> np.ndar
     size = math.prod(shape)
     values = list(proto.string_val)[:size]
     if proto.tensor_content:
-        raise _parsing_error(name, "strings travel in string_val, not in tensor_content")
+        values = _packed_strings(name, proto.tensor_content, size)
     array = np.empty(size, object)
     array[: len(values)] = values
     array[len(values) :] = values[-1] if values else b""
     return array.reshape(shape)
+
+
+def _packed_strings(name: str, content: bytes, count: int) -> list[bytes]:
+    """Strings as C++ packs them into tensor_content (tensor_coding.cc): all their lengths, varints, then all bytes."""
+    lengths, place = [], 0
+    for _ in range(count):
+        length = shift = 0
+        more = True
+        while more:
+            if place >= len(content) or shift > _LONGEST_VARINT_SHIFT:
+                raise _parsing_error(name, f"tensor_content does not hold the lengths of {count} strings")
+            length |= (content[place] & 0x7F) << shift
+            more = content[place] > 0x7F
+            place, shift = place + 1, shift + 7
+        lengths.append(length)
+    if place + sum(lengths) != len(content):
+        raise _parsing_error(
+            name, f"tensor_content has {len(content) - place} bytes of strings, whose lengths add up to {sum(lengths)}"
+        )
+    values = []
+    for length in lengths:
+        values.append(content[place : place + length])
+        place += length
+    return values
 
 
 def _typed_values(proto: "TensorProto", data_type: dtypes.DataType) -> np.ndarray:

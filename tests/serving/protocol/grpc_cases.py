@@ -11,6 +11,12 @@ def _tensor(text: str) -> str:
     return f'{MANY}inputs {{ key: "x" value {{ {text} }} }}'
 
 
+def packed(content: str) -> str:
+    """Two strings in tensor_content: their lengths, then their bytes."""
+    tensor = f'dtype: DT_STRING tensor_shape {{ dim {{ size: 2 }} }} tensor_content: "{content}"'
+    return _signature("echo_string") + f'inputs {{ key: "x" value {{ {tensor} }} }}'
+
+
 def _signature(name: str) -> str:
     return f'model_spec {{ name: "many" signature_name: "{name}" }} '
 
@@ -72,6 +78,14 @@ PREDICT_ERRORS = [
          "INVALID_ARGUMENT", error="tensor parsing error: x"),
     Case("5.5", "content not whole", _tensor('dtype: DT_FLOAT tensor_shape { dim { size: 1 } } tensor_content: "123"'),
          "INVALID_ARGUMENT", error="tensor parsing error: x"),
+    Case("5.5", "packed strings, too short", packed(r"\001\002ab"), "INVALID_ARGUMENT",
+         error="tensor parsing error: x"),
+    Case("5.5", "packed strings, too long", packed(r"\001\002abcd"), "INVALID_ARGUMENT",
+         error="tensor parsing error: x"),
+    Case("5.5", "packed strings, a length missing", packed(r"\001"), "INVALID_ARGUMENT",
+         error="tensor parsing error: x"),
+    Case("5.5", "packed strings, a length without end", packed(r"\377" * 9), "INVALID_ARGUMENT",
+         error="tensor parsing error: x"),
     Case("5.6", "int64 for float", _tensor("dtype: DT_INT64 tensor_shape { dim { size: 1 } } int64_val: 1"),
          "INVALID_ARGUMENT",
          error="Expects arg[0] to be float but int64 is provided"),
@@ -90,8 +104,8 @@ PREDICT_ERRORS = [
          error="duplicate output tensor alias: y"),
 ]
 
-_LONG = "x" * 3000
-TRUNCATED = MANY + _X.format(_LONG)
+# Names in two alphabets: the limit counts bytes.
+TRUNCATED = [MANY + _X.format("x" * 3000), MANY + _X.format("雪" * 1000)]
 
 METADATA_ERRORS = [
     Case("5.13", "no model_spec", 'metadata_field: "signature_def"', "INVALID_ARGUMENT", error="Missing ModelSpec"),

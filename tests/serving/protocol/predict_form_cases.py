@@ -57,6 +57,9 @@ PARSING = [
          answer={"predictions": [2.5, 3.0]}),
     Case("3.1", "nesting in an ignored key", '{"instances": [1.0], "x": ' + "[" * 5000 + "]" * 5000 + "}",
          answer={"predictions": [2.5]}),
+    Case("3.1", "nesting without a limit", '{"instances": [1.0], "x": ' + "[" * 500_000 + "]" * 500_000 + "}",
+         answer={"predictions": [2.5]}),
+    Case("3.1", "nesting that does not end", '{"instances": ' + "[" * 500_000, 400, error="JSON Parse error: "),
     Case("3.1", "unknown keys are ignored", '{"instances": [1.0], "parameters": {"a": null}}',
          answer={"predictions": [2.5]}),
     Case("3.1", "escapes in keys", '{"\\u0069nstances": [1.0]}', answer={"predictions": [2.5]}),
@@ -154,6 +157,19 @@ ROW = [
          error="Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: Encountered list at "
                "unexpected "
                "level: 1 expected < 1"),
+    Case("3.5", "a wrong type comes before a wrong size", '{"instances": [[1.0, 2.0], ["a"]]}', 400,
+         error="Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: \"a\" Type: "
+               "String is not of expected type: float"),
+    Case("3.5", "irregular comes before another shape", '{"instances": [[1.0, 2.0], [[1.0], 2.0]]}', 400,
+         error="Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: 2.0 found at "
+               "incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+    Case("3.5", "the first wrong element is named", '{"instances": [1.0, "a", {"x": 1.0}]}', 400,
+         error="Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: \"a\""),
+    Case("3.5", "the first wrong object is named", '{"instances": [{"x": "a"}, {"z": 1.0}, 1.0]}', 400,
+         error="Failed to process element: 0 key: x of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: \"a\""),
+    Case("3.5", "an object with b64 and no string is an object", ("echo_string", '{"instances": [{"b64": 5}]}'), 400,
+         error="Failed to process element: 0 key: b64 of 'instances' list. Error: INVALID_ARGUMENT: JSON object: does "
+               "not have named input: b64"),
     Case("3.5", "empty elements", '{"instances": [[], []]}', answer={"predictions": [[], []]}),
     Case("3.5", "an error inside an element is always INVALID_ARGUMENT", ("echo_half", {"instances": [1.0]}), 400,
          error="Failed to process element: 0 of 'instances' list. Error: UNIMPLEMENTED: Conversion of JSON Value: "
@@ -170,6 +186,8 @@ COLUMNAR = [
     Case("3.6", "a named scalar stays one", '{"inputs": {"x": 1.0}}', answer={"outputs": 2.5}),
     Case("3.6", "a bare b64 object", ("echo_string", {"inputs": {"b64": "aGk="}}), answer={"outputs": "hi"}),
     Case("3.6", "a named b64 object", ("echo_string", {"inputs": {"x": {"b64": "aGk="}}}), answer={"outputs": "hi"}),
+    Case("3.6", "an object with b64 and no string is an object", ("echo_string", '{"inputs": {"b64": 5}}'), 400,
+         error="Missing named input: x in 'inputs' object."),
     Case("3.6", "missing name", ("sum_and_product", {"inputs": {"a": [1]}}), 400,
          error="Missing named input: b in 'inputs' object."),
     Case("3.6", "a default does not excuse a missing name", ("with_default", {"inputs": {"x": 1}}), 400,

@@ -104,7 +104,7 @@ TYPES += [
     Case("3.8", "escapes come back", ("echo_string", '{"inputs": ["\\"\\\\\\n\\t/\\u0001"]}'),
          answer={"outputs": ['"\\\n\t/\x01']}),
 ]
-for _dtype in ("half", "bfloat16", "uint16", "complex64"):
+for _dtype in ("half", "bfloat16", "uint16", "complex64", "qint8"):
     TYPES += [
         Case("3.8", f"{_dtype} takes nothing by column", (f"echo_{_dtype}", '{"inputs": [1.0]}'), 501,
              error=f"Conversion of JSON Value: 1.0 to type: {_dtype}"),

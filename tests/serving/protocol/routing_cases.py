@@ -25,6 +25,9 @@ MATCHING = [
     Case("2.1", "encoded UTF-8", ("GET", "/v1/models/caf%C3%A9"), 404,
          error="Could not find any versions of model café"),
     Case("2.3", "routes in capitals", ("POST", "/V1/Models/many/VERSIONS/1:predict", GOOD), answer=ANSWER),
+    Case("2.3", "metadata in capitals is the status", ("GET", "/v1/models/many/METADATA"),
+         answer={"model_version_status": [
+             {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}]}),
     Case("2.3", "the name keeps its case", ("GET", "/v1/models/MANY"), 404,
          error="Could not find any versions of model MANY"),
     Case("2.3", "a query string is part of a model's name", ("GET", "/v1/models/many?x=1"), 404,
@@ -87,6 +90,8 @@ ERRORS = [
          error="Unrecognized servable version label: a b"),
     Case("3", "JSON comes before the model", ("POST", "/v1/models/nope:predict", b"{"), 400,
          error="JSON Parse error: "),
+    Case("3", "JSON comes before the model, also in a large body",
+         ("POST", "/v1/models/nope:predict", b'{"instances": [' + b"1.0, " * 100_000), 400, error="JSON Parse error: "),
     Case("3", "JSON comes before the label", ("POST", "/v1/models/many/labels/no:predict", b"{"), 400,
          error="JSON Parse error: "),
     Case("3", "the top level comes before the model", ("POST", "/v1/models/nope:predict", []), 400,

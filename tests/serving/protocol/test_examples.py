@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from google.protobuf import text_format
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
@@ -90,23 +89,6 @@ def test_a_context_that_would_fill_the_memory(many: Served) -> None:
     answer = many.ask("POST", "/v1/models/many:regress", body)
     assert answer.status == 400
     assert answer.error.startswith("The context has 1048"), answer.error
-
-
-@pytest.fixture(scope="module")
-def c_api(many_in_c_api):
-    with calls(many_in_c_api.grpc_port) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def python(many_in_python):
-    with calls(many_in_python.grpc_port) as made:
-        yield made
-
-
-@pytest.fixture(params=["c_api", "python"])
-def grpc_both(request: pytest.FixtureRequest) -> GrpcCalls:
-    return request.getfixturevalue(request.param)
 
 
 def _classify(made: GrpcCalls, text: str) -> Any:
@@ -208,7 +190,7 @@ def test_method_names_are_checked_on_demand(saved_models, serve) -> None:
         assert _regress(made, spec("regress") + X).result.regressions[0].value == 2.5
 
 
-def test_method_names_do_not_matter_otherwise(many: Served, c_api: GrpcCalls) -> None:
+def test_method_names_do_not_matter_otherwise(many: Served, grpc_in_c_api: GrpcCalls) -> None:
     """§5.9: any method_name is fine for Predict."""
-    assert outcome(c_api.predict, request("many", "odd", x=[1.0])) == ("OK", "")
+    assert outcome(grpc_in_c_api.predict, request("many", "odd", x=[1.0])) == ("OK", "")
     assert many.predict({"signature_name": "odd", "instances": [1.0]}).json == {"predictions": [1.0]}

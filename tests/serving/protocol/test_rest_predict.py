@@ -23,3 +23,16 @@ def test_predict(many_both: Served, case: Case) -> None:
 def test_layout(many: Served, case: Case) -> None:
     answer = many.predict(body(case.request))
     assert (answer.status, answer.text) == (case.status, case.text)
+
+
+def test_what_a_message_quotes_is_cut(many: Served) -> None:
+    """§3.2: at about 256 bytes, whatever is quoted."""
+    for request in (
+        '{"instances": ["' + "x" * 100_000 + '"]}',
+        '{"instances": 1, "more": [' + "1.0, " * 100_000 + "1.0]}",
+        '{"signature_name": {"a": "' + "é" * 100_000 + '"}}',
+    ):
+        answer = many.predict(request)
+        assert answer.status == 400
+        assert answer.error.startswith(("JSON Value: ", "Failed to process element: 0 of 'instances' list. Error: "))
+        assert len(answer.error.encode()) < 1000

@@ -25,10 +25,10 @@ def test_route(many: Served, case: Case) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v2/models/many", "/models/many", "/metrics", "/index.html", "/v11/x"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_outside_v1_is_a_html_404(many: Served, method: str, path: str) -> None:
     """§2.2: a page, not JSON."""
-    answer = many.ask(method, path, {} if method == "POST" else None)
+    answer = many.ask(method, path, {} if method == "POST" else None, {"Origin": "http://localhost"})
     assert answer.status == 404
     assert answer.headers["Content-Type"].startswith("text/html")
     assert "<html>" in answer.text.lower()
