@@ -6,6 +6,7 @@ text        t [-1] string -> t == "a", t[:1]
 dense       x [-1, 3] float -> x @ WEIGHTS                  (also as dense_half: its weights are of 16 bits)
 dense_int8  the same quantised, int8 in and out
 count       n [] int32 -> n, counted up to in a loop        (takes as long as n says)
+recurrent   x [1, 4, 2] float -> what an LSTM layer of tf_keras makes of it; it keeps a state
 large       x [1, 4096] float -> x @ ones [4096, 4096]      (64 MiB of weights)
 """
 
@@ -28,6 +29,7 @@ def make(folder: Path) -> Mapping[str, Path]:
     files = {name: _converted(tf, functions[name]) for name in functions}
     files["dense_half"] = _converted(tf, functions["dense"], _in_16_bits)
     files["dense_int8"] = _converted(tf, functions["dense"], _in_8_bits)
+    files["recurrent"] = _recurrent(tf, folder / "keras")
     for name, content in files.items():
         write(folder / name / "1", content)
     return {name: folder / name for name in files}
@@ -86,6 +88,17 @@ def _converted(tf: Any, function: Any, prepare: Any = None) -> bytes:
         return converter.convert()
 
 
+def _recurrent(tf: Any, aside: Path) -> bytes:
+    import tf_keras
+
+    model = tf_keras.Sequential([tf_keras.layers.LSTM(3, input_shape=(4, 2), kernel_initializer="ones")])
+    called = tf.function(lambda x: model(x)).get_concrete_function(tf.TensorSpec([1, 4, 2], name="x"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(str(aside), save_format="tf", signatures=called)
+        return tf.lite.TFLiteConverter.from_saved_model(str(aside)).convert()
+
+
 def _in_16_bits(tf: Any, converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
@@ -120,13 +133,28 @@ def quantised(content: bytes, x: np.ndarray) -> tuple[np.ndarray, Any]:
 
 def with_metadata(content: bytes, buffer: bytes) -> bytes:
     """The same model with `buffer` as the metadata in which TensorFlow Serving looks for signatures."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     model.metadata = [*(model.metadata or []), schema.MetadataT(_METADATA, len(model.buffers))]
     model.buffers.append(schema.BufferT(np.frombuffer(buffer, np.uint8)))
-    builder = flatbuffers.Builder(len(content) + len(buffer))
+    return _packed(model)
+
+
+def as_of_old(content: bytes) -> bytes:
+    """The same model as early converters wrote it: tensors without the ``:0`` of their names."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = tensor.name.decode().removesuffix(":0")
+    return _packed(model)
+
+
+def _packed(model: Any) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

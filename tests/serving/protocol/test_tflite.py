@@ -70,12 +70,12 @@ def test_without_signatures(serve, models: Mapping[str, Path]) -> None:
 
 
 def test_signatures_in_the_metadata(serve_file, models: Mapping[str, Path]) -> None:
-    """§11.3: SignatureDefs in signature_defs_metadata count, with or without :0."""
+    """§11.3: SignatureDefs in signature_defs_metadata count."""
     half = content(models["half"])
     (x,), (y,) = tensor_names(half)
     described = {
         "serving_default": ("predict", {"x": x}, {"y": y}),
-        "other": ("regress", {"number": x.removesuffix(":0") + ":0"}, {"result": y, "again": y}),
+        "other": ("regress", {"number": x}, {"result": y, "again": y}),
     }
     server = serve_file(with_metadata(half, signatures(described)))
     assert server.predict({"instances": [1.0, 2.0]}).json == {"predictions": [2.5, 3.0]}
@@ -91,6 +91,16 @@ def test_signatures_in_the_metadata(serve_file, models: Mapping[str, Path]) -> N
             "FAILED_PRECONDITION",
             'Serving signature key "third" not found.',
         )
+
+
+def test_tensors_without_a_number(serve_file, models: Mapping[str, Path]) -> None:
+    """§11.3: early converters left the :0 out, which SignatureDefs have nevertheless."""
+    half = content(models["half"])
+    (x,), (y,) = tensor_names(half)
+    old = tflite_models.as_of_old(half)
+    assert tensor_names(old) == (["serving_default_x"], [y.removesuffix(":0")])
+    server = serve_file(with_metadata(old, signatures({"serving_default": ("predict", {"x": x}, {"y": y})})))
+    assert server.predict({"instances": [{"x": 1.0}]}).json == {"predictions": [2.5]}
 
 
 WRONG_METADATA = {
@@ -193,6 +203,14 @@ def test_quantised(serve, models: Mapping[str, Path]) -> None:
     answer = server.predict({"instances": sent.tolist()})
     np.testing.assert_allclose(numbers(answer.json["predictions"]), x @ WEIGHTS, atol=0.2)
     assert server.predict({"instances": [[1.5, 0, 0]]}).status == 400, "a float is no int8"
+
+
+def test_a_recurrent_layer_forgets(serve, models: Mapping[str, Path]) -> None:
+    """Its state is in the interpreter. A request's answer does not depend on the one before."""
+    server = serve("m", models["recurrent"], FLAG, "--num_tflite_pools=1")
+    series = [[[[0.5, 0.5]] * 4], [[[-2.0, 2.0]] * 4], [[[0.5, 0.5]] * 4]]
+    first, second, third = (server.predict({"inputs": x}).json["outputs"] for x in series)
+    assert first == third != second
 
 
 @pytest.mark.parametrize("flags", [(), ("--num_tflite_pools=1",), ("--num_tflite_interpreters_per_pool=4",)])
