@@ -80,6 +80,16 @@ def test_ctrl_c_is_status_130(subcommand):
     assert cli.main(["try-it"]) == 130
 
 
+@pytest.mark.parametrize("arguments", [["serve", "--help"], ["serve", "--no_such_flag"]])
+def test_a_reader_that_has_enough_is_no_error(arguments):
+    """As in `labkit serve --help | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([sys.executable, "-m", "labkit", *arguments], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def test_dispatching_imports_nothing_that_costs_time():
     listing = "import json, sys, labkit.cli; print(json.dumps(sorted(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, timeout=60)

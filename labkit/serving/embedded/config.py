@@ -110,6 +110,8 @@ def no_transition() -> StatusError:
 
 
 def _absolute(name: str, base_path: str) -> Path:
+    if base_path.startswith("file:///"):
+        base_path = base_path.removeprefix("file://")
     if "://" in base_path:
         raise StatusError(
             Code.UNIMPLEMENTED,

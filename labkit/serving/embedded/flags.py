@@ -4,6 +4,7 @@ As there, a flag is one word, ``--name=value``; a switch may stand alone. Unlike
 """
 
 import argparse
+import textwrap
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, NoReturn
 
@@ -54,6 +55,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _micros(text: str) -> int:
+    number = int(text)  # 64 bits, as there: in 32, an hour would not fit
+    if not 0 <= number < 1 << 63:
+        raise ValueError(text)
+    return number
+
+
 def _fraction(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 1:
@@ -87,6 +95,7 @@ def _channel_arguments(text: str) -> str:
 _whole.__name__, _count.__name__ = "32-bit number", "number from 0 on"
 _channel_arguments.__name__ = "name=value,name=value"
 _fraction.__name__ = "number from 0 to 1"
+_micros.__name__ = "64-bit number from 0 on"
 _port.__name__, _switch.__name__ = "port number (or auto)", "true or false"
 
 
@@ -115,7 +124,7 @@ class Flags:
     num_load_threads: int = _flag(0, "versions that load at a time; 0 means four for each CPU")
     num_unload_threads: int = _flag(0, "accepted, has no effect: unloading never keeps other versions waiting")
     max_num_load_retries: int = _flag(1, "retries of a load that failed")
-    load_retry_interval_micros: int = _flag(100_000, "microseconds between them")
+    load_retry_interval_micros: int = _flag(100_000, "microseconds between them", kind=_micros)
     enable_model_warmup: bool = _flag(
         True, "before a version is available it answers its assets.extra/tf_serving_warmup_requests"
     )
@@ -185,20 +194,17 @@ def _parser() -> argparse.ArgumentParser:
 def _argument(flag: Field[Any]) -> dict[str, Any]:
     assert flag.default is not MISSING
     switch = {"nargs": "?", "const": True} if isinstance(flag.default, bool) else {}
-    default = str(flag.default).lower() if switch else flag.default
-    return {
-        "type": flag.metadata["kind"],
-        "default": flag.default,
-        "choices": flag.metadata["choices"],
-        "help": f"{flag.metadata['help']} (default: {default!r})".replace("%", "%%"),
-        "metavar": "VALUE",
-        **switch,
-    }
+    return {"type": flag.metadata["kind"], "default": flag.default, "choices": flag.metadata["choices"], **switch}
 
 
 def usage() -> str:
-    """The text that ``--help`` prints."""
-    return _parser().format_help()
+    """The text that ``--help`` prints: every flag as it is written, with its default."""
+    lines = ["usage: labkit serve --flag=value ..."]
+    for flag in fields(Flags):
+        default = str(flag.default).lower() if isinstance(flag.default, bool) else str(flag.default)
+        lines.append(f"  --{flag.name}=" + (default or '""'))
+        lines += textwrap.wrap(flag.metadata["help"], initial_indent=" " * 8, subsequent_indent=" " * 8)
+    return "\n".join(lines) + "\n"
 
 
 def parse(argv: list[str]) -> Flags:

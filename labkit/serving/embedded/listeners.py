@@ -76,14 +76,13 @@ class Listeners:
             port = self._add_grpc_port(self._grpc_server, _number(flags.port))
         if flags.grpc_socket_path:
             self._add_grpc_socket(self._grpc_server, Path(flags.grpc_socket_path))
-        if flags.rest_api_port:
-            rest_port = await self._listen_for_rest(_number(flags.rest_api_port))
+        rest_port = await self._listen_for_rest() if flags.rest_api_port else 0
         await self._grpc_server.start()
         if flags.port:
             logger.info("Running gRPC ModelServer at %s:%s ...", address, port)
         if flags.grpc_socket_path:
             logger.info("Running gRPC ModelServer at UNIX socket %s ...", flags.grpc_socket_path)
-        if flags.rest_api_port:
+        if rest_port:
             logger.info("Exporting HTTP/REST API at:%s:%s ...", address, rest_port)
 
     async def drain(self, seconds: float) -> None:
@@ -137,12 +136,24 @@ class Listeners:
             return server.add_secure_port(place, self._credentials)
         return server.add_insecure_port(place)
 
-    async def _listen_for_rest(self, wanted: int) -> int:
-        address = self._flags.bind_address
+    async def _listen_for_rest(self) -> int:
+        """REST's port; 0 if it cannot be had and the server is to go on without, as upstream does."""
+        flags = self._flags
+        address, wanted = flags.bind_address, _number(flags.rest_api_port)
+        if wanted and wanted == flags.port:  # only a strict server comes as far as here with one number for both
+            logger.error(
+                "server_options.http_port cannot be same as grpc_port. Please use a different port for HTTP/REST API. "
+                "Skipped exporting HTTP/REST API."
+            )
+            return 0
         try:
             return await self._http_server.listen(address, wanted)
         except OSError as error:
-            raise _cannot_listen("REST", "rest_api_port", address, wanted) from error
+            failure = _cannot_listen("REST", "rest_api_port", address, wanted)
+            if not flags.strict_tensorflow_serving:
+                raise failure from error
+            logger.error("Failed to start HTTP Server at %s:%s. %s", _bracketed(address), wanted, failure.message)
+            return 0
 
     def _remove_socket(self) -> None:
         if self._socket_file:

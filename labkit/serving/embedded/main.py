@@ -81,7 +81,8 @@ def _check(flags: Flags) -> None:
         raise invalid_argument(
             "--port=0 leaves no gRPC listener: pass --grpc_socket_path=PATH too, or --port=auto for a free port"
         )
-    if flags.port == flags.rest_api_port and flags.port not in (0, AUTO):
+    same = flags.port == flags.rest_api_port and flags.port not in (0, AUTO)
+    if same and not flags.strict_tensorflow_serving:
         raise invalid_argument(f"--port and --rest_api_port are both {flags.port}; each needs its own")
     if flags.file_system_poll_wait_seconds < 0 and not flags.strict_tensorflow_serving:
         raise invalid_argument("--file_system_poll_wait_seconds below 0 never looks for a model; 0 looks once")

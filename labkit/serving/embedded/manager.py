@@ -36,7 +36,8 @@ class ManagerOptions:
         load_threads: how many versions load at a time; 0 means four for each CPU.
         model_files: the files of which one makes a folder a version (`storage.model_files`).
         strict: as TensorFlow Serving where this server is kinder: folders load as they are found, complete or not; a
-            failed version is not tried again; a model without versions is waited for.
+            failed version is not tried again; a model without versions is waited for; a new model whose first version
+            to end its load fails is not available, whatever others do.
     """
 
     poll_seconds: float = 1.0
@@ -69,12 +70,16 @@ class ModelManager:
         self.models: dict[str, Model] = {}
 
     async def start(self, configs: list[ModelConfig]) -> None:
-        """Load every model's versions and return when each model has one that answers; then go on polling.
+        """Load every model's versions and return when they are loaded, one of each model at least; then go on polling.
 
         Raises:
             StatusError: a model has nothing to serve, or none of its versions could be loaded.
         """
-        await self._wait_for(self._apply(configs), "servable(s)")
+        new = self._apply(configs)
+        await self._wait_for(new, "servable(s)")
+        for model in new:  # as upstream: loads that have begun end before the ports open
+            while any(version.state is State.LOADING for version in model.versions.values()):
+                await model.news.wait()
 
     async def reload(self, configs: list[ModelConfig], timeout: float | None = None) -> None:
         """Put `configs` in place of the whole configuration and return when each new model has a version that answers.
@@ -214,7 +219,7 @@ class ModelManager:
             if not model.configured:
                 left = StatusError(Code.ABORTED, "a later configuration leaves it out")
                 return f"{{name: {model.config.name}}} due to error: {left}, "
-            if model.looked and not model.pending():
+            if model.looked and (self._options.strict or not model.pending()):  # strict: one failure is enough
                 if failed := [version for version in model.versions.values() if version.failed_fingerprint is not None]:
                     return "".join(
                         f"{{name: {model.config.name} version: {version.number}}} due to error: {version.error}, "
