@@ -7,6 +7,7 @@ are several; each is made when it is first needed, since it takes that memory.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labkit.errors import EnvironmentProblem
-from labkit.serving.embedded import dtypes
+from labkit.serving.embedded import dtypes, tflite_shapes
 from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.tflite_signatures import meta_graph, number_of
@@ -34,6 +35,21 @@ def check_installed() -> None:
             "--prefer_tflite_model needs the package ai-edge-litert, which is not installed: "
             'pip install "labkit[tflite]"'
         )
+
+
+@dataclass(frozen=True)
+class _Input:
+    """An input tensor: its place in the model, its type, and its shape with -1 for sizes that are left open."""
+
+    index: int
+    type_number: int
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, details: dict[str, Any]) -> "_Input":
+        signature, shape = details["shape_signature"], details["shape"]
+        declared = signature if len(signature) else shape
+        return cls(details["index"], number_of(details["dtype"]), tuple(declared.tolist()))
 
 
 class TfliteSession:
@@ -65,13 +81,14 @@ class TfliteSession:
             raise invalid_argument(f"{path} is no TFLite model that works here: {error}") from error
         self._free = [first]
         self.meta_graph = meta_graph(self._content, first.inputs, first.outputs)
-        self._inputs = {tensor["name"]: (tensor["index"], number_of(tensor["dtype"])) for tensor in first.inputs}
+        self._any_size = tflite_shapes.is_arithmetic(self._content)
+        self._inputs = {tensor["name"]: _Input.of(tensor) for tensor in first.inputs}
         self._outputs = {tensor["name"]: tensor["index"] for tensor in first.outputs}
 
     def run(
         self, feeds: Sequence[tuple[str, np.ndarray]], fetches: Sequence[str], limits: RunLimits
     ) -> list[np.ndarray]:
-        """See `Session.run`; inputs may have any shape that the model can be given."""
+        """See `Session.run`; which shapes inputs may have, `tflite_shapes` says."""
         inputs = [self._input(place, name, array) for place, (name, array) in enumerate(feeds)]
         with self._borrowed(limits.timeout_ms) as interpreter:
             return interpreter.run(inputs, [self._outputs[name] for name in fetches])
@@ -82,11 +99,12 @@ class TfliteSession:
         self._content = b""
 
     def _input(self, place: int, name: str, array: np.ndarray) -> tuple[int, np.ndarray]:
-        index, number = self._inputs[name]
-        if (given := dtypes.of(array)).number != number:
-            expected = dtypes.data_type(number).name
-            raise invalid_argument(f"Expects arg[{place}] to be {expected} but {given.name} is provided")
-        return index, array
+        expected, given = self._inputs[name], dtypes.of(array)
+        if given.number != expected.type_number:
+            wanted = dtypes.data_type(expected.type_number).name
+            raise invalid_argument(f"Expects arg[{place}] to be {wanted} but {given.name} is provided")
+        tflite_shapes.check(name, array.shape, expected.shape, any_size=self._any_size)
+        return expected.index, array
 
     @contextmanager
     def _borrowed(self, timeout_ms: int) -> "Iterator[_Interpreter]":

@@ -146,6 +146,27 @@ def test_inputs_of_any_shape(half: Served) -> None:
         assert half.predict({"inputs": x}).json == {"outputs": y}
 
 
+@pytest.mark.parametrize("model", ["recurrent", "text", "half", "pair"])
+def test_a_shape_never_ends_the_server(serve, models: Mapping[str, Path], model: str) -> None:
+    """Some of the interpreter's kernels abort on shapes that they do not expect; those do not get that far."""
+    server = serve("m", models[model], FLAG)
+    names, _ = keys(models[model])
+    value = "a" if model == "text" else 1.0
+    for dimensions in (0, 1, 2, 3, 4, 6, 7, 12, 33, 64):
+        nested = value
+        for _ in range(dimensions):
+            nested = [nested]
+        answer = server.predict({"inputs": dict.fromkeys(names, nested)})
+        assert answer.status in (200, 400, 500)
+        if dimensions > 6:
+            assert answer.status == 400
+    if model == "recurrent":
+        answer = server.predict({"inputs": [1.0, 2.0]})
+        assert answer.status == 400
+        assert answer.error.startswith("Input tensor serving_default_x:0 has shape [2], the model takes [1, 4, 2]; ")
+    assert server.process.poll() is None
+
+
 def test_inputs_of_a_shape_that_the_model_cannot_be_given(serve, models: Mapping[str, Path]) -> None:
     """An error, and the next request is answered as if nothing had been."""
     server = serve("m", models["dense"], FLAG, "--num_tflite_pools=1")
