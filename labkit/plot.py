@@ -9,7 +9,8 @@ import base64
 import html
 import io
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "X")
 HATCHES = ("", "//", "xx", "..", "\\\\", "++")
 
+_SPREAD = (0.0, 0.2, -0.2, 0.1, -0.1, 0.3, -0.3)  # of a row's marks, in rows
 _UNIT = re.compile(r"\S.*\([^()]+\)$")
 _DPI = 110
 
@@ -144,6 +146,62 @@ def bars(values: Mapping[str, float], *, title: str, x: str, y: str, alt: str) -
         figure.axes.bar(name, height, color=COLOURS[number % len(COLOURS)], hatch=hatch, edgecolor="white")
     figure.axes.grid(False, axis="x")
     return figure
+
+
+def rows(events: Mapping[str, Sequence[float]], *, title: str, x: str, y: str, alt: str) -> Figure:
+    """One row per entry of `events`, first one lowest, and a mark in it for everything that happened.
+
+    Each row has its own colour and marker, and how many marks it has stands at its right end. Marks that follow each
+    other are set a little higher or lower, so that many close together can be told apart.
+
+    Args:
+        events: name -> x values; a row without any is drawn empty.
+        y: what the names are, ``"answered by"``; names need no unit.
+        title, x, alt: as for `Figure`.
+
+    Raises:
+        ValueError: `x` has no unit, or `alt` is not a sentence.
+    """
+    _need_unit("x", x)
+    figure = Figure.__new__(Figure)
+    figure._draw_frame(title, x, y, alt)
+    for row, times in enumerate(events.values()):
+        heights = [row + _SPREAD[place % len(_SPREAD)] for place in range(len(times))]
+        look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}
+        figure.axes.plot(times, heights, linestyle="none", markersize=3.5, **look)
+        figure.axes.annotate(
+            f" {len(times):,}", (1, row), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
+        )
+    figure.axes.set(yticks=range(len(events)), yticklabels=list(events), ylim=(-0.6, len(events) - 0.4))
+    figure.axes.grid(False, axis="y")
+    return figure
+
+
+def live(draw: Callable[[], Figure], until: Callable[[], object], *, every: float = 0.3, timeout: float = 30.0) -> None:
+    """Shows `draw()`, and draws it anew in its place until `until()` is true.
+
+    In JupyterLab the figure moves; the last one stays, and is what is stored. Its sentence is compared, so it has to
+    be the same each time.
+
+    Args:
+        draw: makes the figure as things stand.
+        until: asked before each new drawing.
+        every: seconds between two drawings.
+        timeout: seconds to go on.
+
+    Raises:
+        TimeoutError: `until` was still false then.
+    """
+    from IPython.display import display
+
+    shown = display(draw(), display_id=True)
+    deadline, ended = time.monotonic() + timeout, False
+    while not ended:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"What the figure waits for did not happen within {timeout:g} s.")
+        time.sleep(every)
+        ended = bool(until())
+        shown.update(draw())
 
 
 def _need_unit(axis: str, label: str) -> None:

@@ -68,6 +68,52 @@ def test_bars_differ_in_hatch() -> None:
     assert [label.get_text() for label in figure.axes.get_xticklabels()] == list("abcdef")
 
 
+def test_rows_have_a_mark_for_each_event_in_the_row_of_its_name() -> None:
+    words = WORDS | {"x": "time (s)", "y": "answered by"}
+    figure = plot.rows({"failed": [], "version 1": [0.0, 0.1, 0.2], "version 2": [0.3]}, **words)
+    marks = [line.get_xydata().tolist() for line in figure.axes.lines]
+    assert [[x for x, _ in row] for row in marks] == [[], [0.0, 0.1, 0.2], [0.3]]
+    assert [{round(y) for _, y in row} for row in marks] == [set(), {1}, {2}]
+    assert len({y for _, y in marks[1]}) == 3, "marks close together would cover each other"
+    assert [label.get_text() for label in figure.axes.get_yticklabels()] == ["failed", "version 1", "version 2"]
+    assert [text.get_text().strip() for text in figure.axes.texts] == ["0", "3", "1"]
+    assert len({line.get_marker() for line in figure.axes.lines}) == 3
+
+
+def test_rows_need_a_unit_for_x_only() -> None:
+    with pytest.raises(ValueError, match="ends with its unit in brackets"):
+        plot.rows({"a": [1.0]}, **WORDS | {"x": "time"})
+
+
+class Shown:
+    """Stands in for IPython's display: what was shown first, and what in its place."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.figures: list[Any] = []
+        monkeypatch.setattr("IPython.display.display", self._display)
+
+    def _display(self, figure: Any, *, display_id: bool) -> "Shown":
+        assert display_id and not self.figures
+        self.update(figure)
+        return self
+
+    def update(self, figure: Any) -> None:
+        self.figures.append(figure)
+
+
+def test_a_live_figure_is_drawn_anew_until_it_is_enough_and_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, drawn, enough = Shown(monkeypatch), iter("abcdef"), iter([False, False, True])
+    plot.live(lambda: next(drawn), until=lambda: next(enough), every=0)  # type: ignore[arg-type, return-value]
+    assert shown.figures == ["a", "b", "c", "d"]
+    assert next(enough, None) is None
+
+
+def test_a_live_figure_gives_up_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    Shown(monkeypatch)
+    with pytest.raises(TimeoutError, match=r"within 0\.1 s"):
+        plot.live(lambda: plot.bars({"a": 1}, **WORDS), until=lambda: False, every=0.01, timeout=0.1)
+
+
 def test_lines_are_named_in_a_legend() -> None:
     figure = plot.lines({"REST": ([1, 2], [3, 4]), "gRPC": ([1, 2], [2, 3])}, **WORDS)
     figure.png()

@@ -1,0 +1,23 @@
+"""Waiting for something that another process does in its own time."""
+
+import time
+from collections.abc import Callable
+
+_LOOK_SECONDS = 0.05
+
+
+def wait_until(condition: Callable[[], object], *, timeout: float = 30.0) -> None:
+    """Return once `condition()` is true.
+
+    Args:
+        condition: asked again and again, twenty times a second at most.
+        timeout: seconds to wait.
+
+    Raises:
+        TimeoutError: it was still false then; what `condition` itself raises is passed on.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"What was waited for did not happen within {timeout:g} s; look at the server's log.")
+        time.sleep(_LOOK_SECONDS)
