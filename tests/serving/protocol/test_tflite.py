@@ -11,6 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
+import labkit
+from labkit.errors import ModelFolderError
+
 from .. import tflite_models
 from ..grpc_calls import calls, failure, request
 from ..served import Command, Served, until
@@ -295,6 +298,14 @@ def test_a_tflite_model_without_the_flag(serve, saved_models, models: Mapping[st
     copytree(models["half"] / "1", tmp_path / "m" / "2")
     until(lambda: f"--prefer_tflite_model serves {tmp_path / 'm' / '2' / 'model.tflite'}." in server.stderr, "a hint")
     assert server.states() == {1: "AVAILABLE"}
+
+
+def test_from_python(models: Mapping[str, Path]) -> None:
+    """`labkit.serve` takes the flag as it takes all of them, and names it where it is missing."""
+    with labkit.serve(models["half"], name="m", prefer_tflite_model=True) as server:
+        assert server.predict([[1.0]]).tolist() == [[2.5]]
+    with pytest.raises(ModelFolderError, match="--prefer_tflite_model serves "):
+        labkit.serve(models["half"], name="m")
 
 
 def test_a_folder_without_either_file(tmp_path: Path) -> None:
