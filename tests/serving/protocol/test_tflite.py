@@ -10,6 +10,10 @@ from shutil import copytree
 import numpy as np
 import psutil
 import pytest
+import tensorflow as tf
+from tensorflow import make_tensor_proto
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 import labkit
 from labkit.errors import ModelFolderError
@@ -190,8 +194,6 @@ def test_values_that_the_model_cannot_be_run_on(serve, models: Mapping[str, Path
 
 def test_inputs_of_another_type(half: Served) -> None:
     """§5.6: no casting."""
-    from tensorflow import make_tensor_proto
-
     with calls(half.grpc_port) as grpc_calls:
         asked = request("m", serving_default_x=make_tensor_proto([1], "int64"))
         assert failure(grpc_calls.predict, asked) == (
@@ -208,8 +210,6 @@ def test_strings(serve, models: Mapping[str, Path]) -> None:
     outputs = server.predict({"inputs": sent[1:]}).json["outputs"]
     assert sorted(outputs.values(), key=len) == [["a"], [True, False, False]]
     with calls(server.grpc_port) as grpc_calls:
-        from tensorflow import make_tensor_proto
-
         answer = grpc_calls.predict(request("m", serving_default_t=make_tensor_proto(texts)))
         assert sorted(list(tensor.string_val) for tensor in answer.outputs.values()) == [[], [texts[0]]]
 
@@ -382,6 +382,27 @@ def test_batched(serve_file, models: Mapping[str, Path], tmp_path: Path) -> None
     with ThreadPoolExecutor(3) as threads:
         answers = threads.map(server.predict, [{"instances": [x]} for x in ([1.0], [2.0], [3.0])])
         assert [answer.json["predictions"] for answer in answers] == [[[2.5]], [[3.0]], [[3.5]]]
+
+
+def test_warmed_up(serve, models: Mapping[str, Path], tmp_path: Path) -> None:
+    """§8: its warm-up requests are answered by the interpreter; one that fails, fails the load."""
+    for version, value in (("1", [[1.0]]), ("2", [["no number"]])):
+        write(tmp_path / version, content(models["half"]))
+        write_warm_up(tmp_path / version, request("m", serving_default_x=make_tensor_proto(value)))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "1").rename(tmp_path / "m" / "1")
+    server = serve("m", tmp_path / "m", FLAG)
+    (tmp_path / "2").rename(tmp_path / "m" / "2")
+    until(lambda: server.states() == {2: "END", 1: "AVAILABLE"}, "a load that fails")
+    status = server.ask("GET", "/v1/models/m/versions/2").json["model_version_status"][0]["status"]
+    assert "Expects arg[0] to be float but string is provided" in status["error_message"]
+
+
+def write_warm_up(version: Path, asked: PredictRequest) -> None:
+    file = version / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as records:
+        records.write(PredictionLog(predict_log=PredictLog(request=asked)).SerializeToString())
 
 
 def test_memory_is_returned(serve, models: Mapping[str, Path], tmp_path: Path) -> None:
