@@ -130,11 +130,14 @@ class BatchingSession:
         return queue, task
 
     def _queue_for(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> SessionQueue | None:
-        if (feeds, fetches) not in self._known:
-            if len(self._known) >= _MOST_KNOWN:  # clients may ask for outputs in any order
-                self._known.clear()
-            self._known[feeds, fetches] = self._queues.get((frozenset(feeds), frozenset(fetches)))
-        return self._known[feeds, fetches]
+        try:
+            return self._known[feeds, fetches]
+        except KeyError:
+            queue = self._queues.get((frozenset(feeds), frozenset(fetches)))
+        if len(self._known) >= _MOST_KNOWN:  # clients may ask for outputs in any order
+            self._known.clear()
+        self._known[feeds, fetches] = queue  # another thread may clear it right now: `queue` is the answer
+        return queue
 
     def process(self, queue: SessionQueue, batch: Batch) -> None:
         """Run `batch` and tell those that wait for it; only for the scheduler's threads."""

@@ -40,9 +40,15 @@ class VersionPolicy:
             return [folder for folder in folders if folder.version in self.specific]
         return folders if self.latest is None else folders[-self.latest :]
 
-    def missing(self, folders: list[VersionFolder]) -> list[int]:
-        """The versions asked for by number that are not among `folders`."""
-        return sorted((self.specific or frozenset()) - {folder.version for folder in folders})
+    def complaint(self, folders: list[VersionFolder]) -> str:
+        """What the policy asks for in vain, of `folders`; the empty string for nothing."""
+        if self.specific is None:
+            return ""
+        if not self.specific:
+            return "its version policy lists no versions, so none is served; write specific { versions: 1 }"
+        missing = sorted(self.specific - {folder.version for folder in folders})
+        there = f" (but {', '.join(str(folder.version) for folder in folders[-8:])})" if folders else ""
+        return f"there is no version {missing}{there}" if missing else ""
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,9 @@ def explain_missing(config: ModelConfig, files: Sequence[str] = SAVED_MODEL) -> 
         number = config.base_path.name
         advice = f"Pass its parent, {config.base_path.parent}." if number.isdecimal() else "Move it into a folder 1."
         return _not_found(config, f"{config.base_path} is itself a SavedModel, not a folder of versions. {advice}")
+    vain = config.policy.complaint(folders := version_folders(config.base_path))
+    if vain and not config.policy.choose(folders):
+        return _not_found(config, f"{vain}; its folder is {config.base_path}.")
     if numbered := [child for child in sorted(config.base_path.iterdir()) if version_number(child.name) is not None]:
         holds = _listing(numbered[-1]) if numbered[-1].is_dir() else "nothing, it is a file"
         advice = tflite_advice(numbered[-1], files) or expected

@@ -163,7 +163,7 @@ class Flags:
         "ours: resource_preserving frees the old version before the new one loads; nobody answers in between",
         choices=("availability_preserving", "resource_preserving"),
     )
-    reload_timeout_seconds: int = _flag(120, "ours: longest wait for the new models of a reload; 0 for no limit")
+    reload_timeout_seconds: int = _flag(120, "ours: longest wait for the new models of a reload; 0 or strict: no limit")
     strict_tensorflow_serving: bool = _flag(
         False, "ours: as TensorFlow Serving also where this server is kinder (docs/model-server.md)"
     )

@@ -40,7 +40,7 @@ class Listeners:
             manager,
             Dispatcher(flags.grpc_max_threads),
             tensor_content=flags.enable_serialization_as_tensor_content,
-            reload_seconds=flags.reload_timeout_seconds,
+            reload_seconds=0 if flags.strict_tensorflow_serving else flags.reload_timeout_seconds,
             metrics=metrics,
         )
         rest_api = RestApi(

@@ -174,9 +174,9 @@ async def _serve(flags: Flags, configs: list[ModelConfig]) -> None:
 
 def _log_configuration(flags: Flags, configs: list[ModelConfig]) -> None:
     if flags.model_config_file:
-        logger.info(
-            "%s models from %s", len(configs) or "Taking no action for empty config: no", flags.model_config_file
-        )
+        logger.info("%s models from %s", len(configs), flags.model_config_file)
+        if not configs:
+            logger.info("Taking no action for empty config.")
         return
     logger.info(
         "Building single TensorFlow model file config:  model_name: %s model_base_path: %s",
@@ -213,6 +213,8 @@ async def _poll_config_file(manager: "ModelManager", flags: Flags) -> None:
         await asyncio.sleep(seconds)
         try:
             configs = await asyncio.to_thread(_read, flags)
+            if configs is None and not manager.models:
+                continue  # it was empty at the start, too
             if configs is None:
                 raise model_config.no_transition()
             await manager.reload(configs)

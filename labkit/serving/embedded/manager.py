@@ -67,6 +67,7 @@ class ModelManager:
         self._threads = ThreadPoolExecutor(options.load_threads or 4 * (os.cpu_count() or 1), "load")
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: set[str] = set()
+        self._started = False
         self.models: dict[str, Model] = {}
 
     async def start(self, configs: list[ModelConfig]) -> None:
@@ -174,8 +175,11 @@ class ModelManager:
             logger.info(" (Re-)adding model: %s", name)
             model = self.models.setdefault(name, Model(config))
             model.config, model.looked = config, False
+        # As upstream, a strict server that looks once has done so at its start.
+        looks = not (self._started and self._options.strict and self._options.poll_seconds == 0)
+        self._started = True
         for model in self.models.values():
-            model.look = True
+            model.look = looks or not model.configured
             model.tell()
             self._keep_going(model)
         return [self.models[name] for name in new]
@@ -263,9 +267,10 @@ class ModelManager:
         folders: list[VersionFolder] = []
         if model.configured and self._options.poll_seconds >= 0:
             try:
-                folders = await asyncio.to_thread(version_folders, config.base_path)
+                folders = await asyncio.to_thread(self._folders, config)
             except OSError as error:  # as upstream: what is loaded stays, when the whole folder is out of reach
-                model.complain(f"Could not find base path {config.base_path} for servable {config.name}: {error}")
+                where = error.filename or config.base_path
+                model.complain(f"Could not find base path {where} for servable {config.name}: {error}")
                 model.look_done(config)
                 return
             folders = await asyncio.to_thread(self._fit_to_load, model, folders)
@@ -289,8 +294,8 @@ class ModelManager:
             model.complain(
                 f"Waiting for a {files[0]} in {', '.join(map(str, waiting))}; loading starts when it is there.{advice}"
             )
-        elif missing := model.config.policy.missing(folders):
-            model.complain(f"Model {model.config.name}: there is no version {missing} in {model.config.base_path} yet.")
+        elif vain := model.config.policy.complaint(folders):
+            model.complain(f"Model {model.config.name}: {vain}; its folder is {model.config.base_path}.")
         else:
             model.complain("")  # all is well again: the next complaint is news
         for folder in complete:
@@ -299,6 +304,17 @@ class ModelManager:
             if version and failed is not None and not self._options.strict and folder.fingerprint() != failed:
                 version.failed_fingerprint = None
         return complete
+
+    def _folders(self, config: ModelConfig) -> list[VersionFolder]:
+        """In a thread: what stands in the model's folder.
+
+        Raises:
+            OSError: it cannot be listed; strict also if another model's is not there: upstream then looks at none.
+        """
+        others = [other.config for other in list(self.models.values()) if other.configured]
+        for other in others if self._options.strict else ():
+            other.base_path.stat()
+        return version_folders(config.base_path)
 
     def _decide(self, model: Model) -> None:
         for version in model.to_unload(self._options.policy):

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,12 @@ def version_number(name: str) -> int | None:
     return number if number in _INT64 else None
 
 
+@lru_cache(256)
+def _warn_of_two(number: int, used: Path, unused: Path) -> None:
+    """Once, not at every look."""
+    logger.warning("Version %s stands there twice: using %s, not %s", number, used, unused)
+
+
 def version_folders(base_path: Path) -> list[VersionFolder]:
     """The versions in `base_path`, lowest first. Of two names for one number (``2``, ``0002``) the last one counts.
 
@@ -73,6 +80,6 @@ def version_folders(base_path: Path) -> list[VersionFolder]:
         if number is None:
             continue
         if number in found:
-            logger.warning("Version %s stands twice: using %s, not %s", number, child, found[number].path)
+            _warn_of_two(number, child, found[number].path)
         found[number] = VersionFolder(number, child)
     return [found[number] for number in sorted(found)]

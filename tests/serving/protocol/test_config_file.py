@@ -189,10 +189,12 @@ def test_a_file_that_does_not_parse(file: Path, tmp_path: Path) -> None:
 def test_an_empty_file_at_the_start(configured, bases, file: Path) -> None:
     """§7.3: accepted, no models; a list may come later."""
     server = configured("", "--model_config_file_poll_wait_seconds=1")
+    assert "Taking no action for empty config." in server.stderr
     assert server.ask("GET", "/v1/models/m").status == 404
     file.write_text(configuration(entry("m", bases["first"])))
     until(lambda: server.ask("GET", "/v1/models/m").status == 200, "the model has come")
     until(lambda: answer(server, "m") == 5.0, "and answers")
+    assert "is not put in force" not in server.stderr, "as long as there is no list, there is none to keep"
 
 
 LABELLED = "model_version_policy {{ specific {{ versions: 1 versions: 2 }} }} {labels}"
@@ -250,3 +252,16 @@ def test_labels_for_unavailable_models(configured, bases, file: Path) -> None:
     file.write_text(labelled(bases["first"], stable=3, next=3))
     until(lambda: "Request to assign label to version 3 of model m" in server.stderr, "refused")
     assert answer(server, "m", "/labels/stable") == 3.0
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("specific { versions: 7 versions: 9 }", "there is no version [7, 9] (but 1, 2, 3)"),
+        ("specific {}", "its version policy lists no versions"),
+    ],
+)
+def test_a_policy_that_leaves_nothing_to_serve(bases, file: Path, tmp_path: Path, policy: str, message: str) -> None:
+    """§6.3, §1.8: upstream warns and waits for ever; here the server ends and says why [deviation §13]."""
+    file.write_text(configuration(entry("m", bases["first"], f"model_version_policy {{ {policy} }}")))
+    assert f"NOT_FOUND: Nothing to serve for model m: {message}" in refusal(tmp_path, f"--model_config_file={file}")

@@ -131,3 +131,82 @@ def test_strict_waits_for_a_missing_folder(serve, base: Path) -> None:
         code, said = failure(pending.result)
         begin = "1 model(s) did not become available: {{name: later} due to error: ABORTED: "
         assert (code, said[: len(begin)]) == ("UNKNOWN", begin)
+
+
+def stuck(base: Path) -> Path:
+    """A model whose load is tried again and again, for five minutes with the flags below."""
+    (base / "1").mkdir(parents=True)
+    (base / "1" / "saved_model.pb").write_bytes(b"this is no SavedModel")
+    return base
+
+
+RETRIES = ("--max_num_load_retries=5", "--load_retry_interval_micros=60000000")
+
+
+def test_a_reload_has_a_deadline(serve, base: Path) -> None:
+    """§13: the new configuration is in force, and the client hears who is not there yet [deviation of §5.15]."""
+    server = serve("m", base, "--reload_timeout_seconds=1", *RETRIES)
+    both = configuration(entry("m", base), entry("stuck", stuck(base.with_name("stuck"))))
+    with calls(server.grpc_port) as server_calls:
+        code, said = failure(reload, server_calls, both)
+        assert code == "DEADLINE_EXCEEDED"
+        assert said.startswith(
+            "The new configuration is in force, but after 1 s these models are not available yet: st"
+        )
+        assert states(server, "stuck") == {1: "LOADING"}
+        reload(server_calls, both)  # nothing is new this time
+    assert answer(server, "m") == 5.0
+
+
+def test_a_strict_reload_has_none(serve, base: Path) -> None:
+    """§13, §5.15: upstream waits as long as the client does. (Another client's wait is the clock here.)"""
+    server = serve("m", base, "--strict_tensorflow_serving", "--reload_timeout_seconds=1", *RETRIES)
+    models = [entry("m", base), entry("stuck", stuck(base.with_name("stuck")))]
+    with calls(server.grpc_port) as server_calls:
+        asked = ReloadConfigRequest()
+        text_format.Parse(configuration(*models), asked.config)
+        pending = server_calls.model.HandleReloadConfigRequest.future(asked, timeout=120)
+        until(lambda: "Loading servable: {name: stuck version: 1} failed" in server.stderr, "it is being tried")
+        models.append(entry("also", stuck(base.with_name("also"))))
+        assert failure(reload, server_calls, configuration(*models), timeout=3.0)[0] == "DEADLINE_EXCEEDED"
+        assert not pending.done()
+        pending.cancel()
+
+
+def test_the_file_is_put_in_force_again_and_again(serve, base: Path, saved_models, tmp_path: Path) -> None:
+    """§7.3: also when it has not changed: it undoes what a reload request did."""
+    other = saved_models.add_version(tmp_path / "other", "7", 2).parent
+    file = tmp_path / "models.config"
+    file.write_text(configuration(entry("m", base)))
+    server = serve("", "", f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=1")
+    with calls(server.grpc_port) as server_calls:
+        reload(server_calls, configuration(entry("other", other)))
+        until(lambda: states(server, "other") == {7: "END"}, "the file does not name it")
+        until(lambda: answer(server, "m") == 5.0, "but this one")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_reload_of_a_server_that_looks_once(serve, base: Path, saved_models, strict: bool) -> None:
+    """§7.8: strict never loads what is new; otherwise each configuration is looked at once [deviation]."""
+    server = serve("m", base, "--file_system_poll_wait_seconds=0", f"--strict_tensorflow_serving={str(strict).lower()}")
+    other = saved_models.add_version(base.with_name("other"), "7", 2).parent
+    both = configuration(entry("m", base, "model_version_policy { all {} }"), entry("other", other))
+    with calls(server.grpc_port) as server_calls:
+        if strict:
+            assert failure(reload, server_calls, both, timeout=3.0)[0] == "DEADLINE_EXCEEDED"
+            assert (answer(server, "other"), states(server, "m")) == (404, {3: "AVAILABLE"})
+        else:
+            reload(server_calls, both)
+            until(lambda: len(states(server, "m")) == 3, "the new policy counts, too")
+            assert answer(server, "other") == 3.0
+        reload(server_calls, "model_config_list {}")
+        until(lambda: set(states(server, "m").values()) == {"END"}, "what is left out goes, either way")
+
+
+def test_a_label_cannot_come_together_with_its_version(server: Served, server_calls: GrpcCalls, base: Path) -> None:
+    """§7.6: both at once are refused as a whole, however often: the version is never reached."""
+    pinned = "model_version_policy { specific { versions: 1 versions: 3 } } "
+    both = configuration(entry("m", base, pinned + 'version_labels { key: "stable" value: 1 }'))
+    for _ in range(2):
+        assert failure(reload, server_calls, both)[0] == "FAILED_PRECONDITION"
+    assert states(server, "m") == {3: "AVAILABLE"}
