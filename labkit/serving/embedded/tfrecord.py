@@ -4,18 +4,15 @@ A record is its length (8 bytes, little-endian), a checksum of these, the data, 
 CRC-32C (Castagnoli), turned and moved ("masked", tsl/lib/hash/crc32c.h) into 4 bytes.
 """
 
-import math
 import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import numpy as np
+import google_crc32c
 
 _HEAD, _CHECKSUM = struct.Struct("<QI"), struct.Struct("<I")
 _LONGEST = (1 << 31) - 1  # of a message
-_BLOCK = 1 << 20
-_WORTH_LANES = 64
 
 
 class TFRecordError(Exception):
@@ -62,55 +59,5 @@ def _truncated(start: int) -> TFRecordError:
 
 def masked_crc32c(data: bytes) -> int:
     """The checksum of `data` as it stands in the file."""
-    register = 0xFFFFFFFF
-    for start in range(0, len(data), _BLOCK):
-        register = _after(register, memoryview(data)[start : start + _BLOCK])
-    crc = register ^ 0xFFFFFFFF
+    crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _after(register: int, block: memoryview) -> int:
-    """The CRC's register after the bytes of `block`.
-
-    A register is linear in what it was and in the bytes. So a large block is cut into lanes, which go through numpy
-    side by side, all but the first from an empty register; then each lane's register is put behind the one before it.
-    What the bytes of a lane do to that one is known from what as many zeros do to each of its 32 bits.
-    """
-    lanes = math.isqrt(len(block)) if len(block) >= _WORTH_LANES else 0
-    length = len(block) // lanes if lanes else 0
-    if lanes:
-        columns = np.zeros((length, lanes + 32), np.uint8)
-        columns[:, :lanes] = np.frombuffer(block, np.uint8)[: lanes * length].reshape(lanes, length).T
-        registers = np.zeros(lanes + 32, np.uint32)
-        registers[0] = register
-        registers[lanes:] = 1 << np.arange(32, dtype=np.uint32)
-        for column in columns:
-            registers = _TABLE[(registers ^ column) & 0xFF] ^ (registers >> 8)
-        moved = registers[lanes:].tolist()
-        register = 0
-        for lane in registers[:lanes].tolist():
-            register = _combined(moved, register) ^ lane
-    for byte in block[lanes * length :]:
-        register = _BYTES[(register ^ byte) & 0xFF] ^ register >> 8
-    return register
-
-
-def _combined(moved: list[int], register: int) -> int:
-    """The sum, which is exclusive or, of those of `moved` whose bit is set in `register`."""
-    total = 0
-    while register:
-        total ^= moved[register.bit_length() - 1]
-        register &= ~(1 << register.bit_length() - 1)
-    return total
-
-
-def _table() -> np.ndarray:
-    """What a register with only one byte set becomes when that byte is shifted out; [256]."""
-    registers = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        registers = registers >> 1 ^ (registers & 1) * np.uint32(0x82F63B78)
-    return registers
-
-
-_TABLE = _table()
-_BYTES: list[int] = _TABLE.tolist()
