@@ -218,9 +218,10 @@ def test_tensor_content(serve, saved_models) -> None:
 
 @pytest.mark.parametrize("kind", ["session", "intra_op", "inter_op"])
 def test_session_threads(serve, model: Path, kind: str) -> None:
-    """§1.4: each may stand alone."""
-    server = serve("half", model, f"--tensorflow_{kind}_parallelism=1")
+    """§1.4: each may stand alone, and makes so many threads."""
+    server = serve("half", model, f"--tensorflow_{kind}_parallelism=300")
     assert server.predict(GOOD).json == {"predictions": [2.5]}
+    assert psutil.Process(server.process.pid).num_threads() > 300 * (2 if kind == "session" else 1)
 
 
 def test_never_looking(start_error, run, model: Path) -> None:
