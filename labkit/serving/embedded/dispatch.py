@@ -3,7 +3,8 @@
 Handing a request to a thread and back costs several times what a small model's run costs. So a request is answered on
 the spot when that is certain to be quick: the model's work depends on the size of its input only (`work`), the
 request is small, and others of its size were quick before. Everything else goes to a thread, where it keeps nobody
-waiting.
+waiting. In between are models whose run takes longer than handing it over: on the spot while requests come one at a
+time, in threads, and so on several processors, when they come together.
 
 A model whose requests are batched runs in the batches' threads. A request for it waits there as a future of the event
 loop, not as a thread, so any number can wait; what comes before and after is done on the spot if it is small.
@@ -12,9 +13,11 @@ loop, not as a thread, so any number can wait; what comes before and after is do
 import asyncio
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -30,7 +33,10 @@ Answer = TypeVar("Answer")
 _SMALL_BYTES = 16_384
 _SMALL_RESULT_BYTES = 4096  # a number takes longer to write as JSON than to read
 _QUICK_SECONDS = 0.002
+_HAND_OVER_SECONDS = 0.0001  # to a thread and back
+_VOTES, _TURNS = 8, 16
 _LARGEST_PROOF = 10_000
+_ON_THE_SPOT = RunLimits(in_caller_thread=True)
 
 
 @dataclass
@@ -40,10 +46,14 @@ class _Pace:
     Attributes:
         in_a_row: quick answers since the last slow one.
         proof: how many of them it takes to be answered on the spot; more after every disappointment there.
+        long_runs: how many more of the model's latest runs took longer than handing them over than did not.
+        turn: counts requests with such runs.
     """
 
     in_a_row: int = 0
     proof: int = 3
+    long_runs: int = 0
+    turn: int = 0
 
     @property
     def trusted(self) -> bool:
@@ -57,14 +67,20 @@ class _Pace:
             self.proof = min(4 * self.proof, _LARGEST_PROOF)
         self.in_a_row = 0
 
+    def note_run(self, seconds: float) -> None:
+        vote = 1 if seconds > _HAND_OVER_SECONDS else -1  # a single run may have been interrupted
+        self.long_runs = max(-_VOTES, min(self.long_runs + vote, _VOTES))
+
 
 class Dispatcher:
     """Runs the requests of one protocol and remembers how quick each servable is."""
 
     def __init__(self, threads: int = 0) -> None:
         """Args: threads: how many requests are answered in threads at a time; 0 means four for each CPU."""
-        self._pool = ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), thread_name_prefix="request")
-        self._paces: WeakKeyDictionary[Servable, dict[int, _Pace]] = WeakKeyDictionary()
+        self._threads = threads or 4 * (os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="request")
+        self._handed_over = 0  # requests that a thread has, or that wait for one
+        self._paces: WeakKeyDictionary[Servable, defaultdict[int, _Pace]] = WeakKeyDictionary()
 
     async def run(self, servable: Servable, request_bytes: int, timeout_ms: int, steps: Steps[Answer]) -> Answer:
         """Take `steps` to the answer, holding `servable` loaded until they have ended.
@@ -81,17 +97,11 @@ class Dispatcher:
         if isinstance(servable.session, BatchingSession):
             return await self._batched(servable, servable.session, request_bytes, timeout_ms, steps)
 
-        def answer(limits: RunLimits) -> Answer:
-            return complete(steps, servable.session, limits)
-
         pace = self._pace(servable, request_bytes)
-        if pace is None or not pace.trusted:
-            return await self._in_thread(servable, pace, timeout_ms, answer)
-        started = time.thread_time()  # not the clock: other programs may hold the processor meanwhile
-        try:
-            return answer(RunLimits(in_caller_thread=True))
-        finally:
-            pace.note(time.thread_time() - started)
+        if pace is not None and self._on_the_spot(pace):
+            return _answered(steps, servable, pace)
+        limits = RunLimits(timeout_ms)
+        return await self._in_thread(servable, pace, partial(complete, steps, servable.session, limits))
 
     async def _batched(
         self, servable: Servable, session: BatchingSession, size: int, timeout_ms: int, steps: Steps[Answer]
@@ -100,11 +110,8 @@ class Dispatcher:
         try:
             small, results = size <= _SMALL_BYTES, None
             while True:
-
-                def step(_: RunLimits, results: list[np.ndarray] | None = results) -> tuple[bool, Any]:
-                    return _step(steps, results)
-
-                ended, value = step(RunLimits()) if small else await self._in_thread(servable, None, 0, step)
+                step = partial(_step, steps, results)
+                ended, value = step() if small else await self._in_thread(servable, None, step)
                 if ended:
                     return value
                 feeds, fetches = value
@@ -116,33 +123,61 @@ class Dispatcher:
     async def _run(
         self, servable: Servable, session: BatchingSession, timeout_ms: int, feeds: Feeds, fetches: Sequence[str]
     ) -> list[np.ndarray]:
-        waiting = session.submit(feeds, fetches, RunLimits(timeout_ms))
+        limits = RunLimits(timeout_ms)
+        waiting = session.submit(feeds, fetches, limits)
         if waiting is not None:
             return await waiting  # a caller that leaves cancels it, and its place in the queue is free
-        return await self._in_thread(servable, None, timeout_ms, lambda limits: session.run(feeds, fetches, limits))
+        return await self._in_thread(servable, None, partial(session.run, feeds, fetches, limits))
 
     def _pace(self, servable: Servable, request_bytes: int) -> _Pace | None:
         """The pace of requests of about that size (by powers of two); None for what never runs on the loop."""
         if request_bytes > _SMALL_BYTES or not servable.steady:
             return None
-        return self._paces.setdefault(servable, {}).setdefault(request_bytes.bit_length(), _Pace())
+        return self._paces.setdefault(servable, defaultdict(_Pace))[request_bytes.bit_length()]
 
-    async def _in_thread(
-        self, servable: Servable, pace: _Pace | None, timeout_ms: int, answer: Callable[[RunLimits], Answer]
-    ) -> Answer:
+    def _on_the_spot(self, pace: _Pace) -> bool:
+        if not pace.trusted or pace.long_runs <= 0:
+            return pace.trusted
+        pace.turn += 1  # now and then one goes to a thread: only so others that come meanwhile are seen
+        return not self._handed_over and pace.turn % _TURNS > 0
+
+    async def _in_thread(self, servable: Servable, pace: _Pace | None, work: Callable[[], Answer]) -> Answer:
         def timed() -> Answer:
             started = time.perf_counter()
             try:
-                return answer(RunLimits(timeout_ms))
+                return work()
             finally:
-                if pace:
-                    pace.note(time.perf_counter() - started)
+                if pace and not pace.trusted:
+                    # Its share of the time: the threads wait for each other, and under load each would look slow.
+                    pace.note((time.perf_counter() - started) / max(1, min(self._handed_over, self._threads)))
 
         servable.hold()
+        self._handed_over += 1
         running = asyncio.get_running_loop().run_in_executor(self._pool, timed)
-        running.add_done_callback(lambda _: servable.release())
+        running.add_done_callback(lambda _: self._returned(servable))
         running.add_done_callback(lambda done: done.cancelled() or done.exception())  # also heard if the caller left
         return await asyncio.shield(running)  # a caller that leaves must not free what the thread still uses
+
+    def _returned(self, servable: Servable) -> None:
+        self._handed_over -= 1
+        servable.release()
+
+
+def _answered(steps: Steps[Answer], servable: Servable, pace: _Pace) -> Answer:
+    """Take all of `steps` here and note how quick that was."""
+    results, running = None, 0.0
+    started = time.thread_time()  # not the clock: other programs may hold the processor meanwhile
+    try:
+        while True:
+            ended, value = _step(steps, results)
+            if ended:
+                return value
+            before = time.perf_counter()
+            results = servable.session.run(*value, _ON_THE_SPOT)
+            running += time.perf_counter() - before
+    finally:
+        pace.note(time.thread_time() - started)
+        pace.note_run(running)
 
 
 def _step(steps: Steps[Answer], results: list[np.ndarray] | None) -> tuple[bool, Any]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labkit.serving.embedded import tensor_proto
@@ -28,21 +29,19 @@ class PredictionService:
     def __init__(
         self, manager: ModelManager, dispatcher: Dispatcher, *, tensor_content: bool, metrics: "Metrics | None"
     ) -> None:
+        from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
         self._manager = manager
+        self._predict_request = PredictRequest
         self._dispatcher = dispatcher
-        self._tensor_content = tensor_content
+        self._predict_steps = partial(predict_steps, tensor_content=tensor_content)
         self._metrics = metrics
 
     async def predict(self, message: bytes, context: Context) -> bytes:
         """Predict."""
-        from tensorflow_serving.apis.predict_pb2 import PredictRequest
-
-        def steps(request: PredictRequest, found: Servable) -> Steps[Any]:
-            return predict_steps(request, found, self._tensor_content)
-
-        request = parsed(PredictRequest, message)
+        request = parsed(self._predict_request, message)
         size = max(len(message), tensor_proto.declared_bytes(request.inputs.values()))
-        return await self._counted("Predict", request, size, context, steps)
+        return await self._counted("Predict", request, size, context, self._predict_steps)
 
     async def classify(self, message: bytes, context: Context) -> bytes:
         """Classify."""
@@ -106,11 +105,7 @@ class PredictionService:
         steps: Callable[[Any, Servable], Steps[Any]],
     ) -> bytes:
         found = servable(self._manager, spec)
-
-        def to_bytes() -> Steps[bytes]:
-            return (yield from steps(request, found)).SerializeToString()
-
-        return await self._dispatcher.run(found, size, milliseconds_left(context), to_bytes())
+        return await self._dispatcher.run(found, size, milliseconds_left(context), _to_bytes(steps(request, found)))
 
     async def _counted(
         self, api: str, request: Any, size: int, context: Context, steps: Callable[[Any, Servable], Steps[Any]]
@@ -132,3 +127,7 @@ class PredictionService:
             if self._metrics:
                 seconds = time.perf_counter() - started
                 self._metrics.note_request(name, api, "GRPC", code, seconds, known=name in self._manager.models)
+
+
+def _to_bytes(steps: Steps[Any]) -> Steps[bytes]:
+    return (yield from steps).SerializeToString()

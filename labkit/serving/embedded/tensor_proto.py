@@ -54,12 +54,12 @@ def to_array(name: str, proto: "TensorProto") -> np.ndarray:
 
 
 def _shape(name: str, proto: "TensorProto", data_type: dtypes.DataType) -> tuple[int, ...]:
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise _parsing_error(name, "every dimension of its shape must be given")
     if len(shape) > _MOST_DIMENSIONS:
         raise _parsing_error(name, f"{len(shape)} dimensions, at most {_MOST_DIMENSIONS} are possible")
-    size = math.prod(max(dim, 1) for dim in shape) * _item_bytes(data_type)
+    size = math.prod([max(dim, 1) for dim in shape]) * _item_bytes(data_type)
     if size > _MOST_BYTES:
         raise _parsing_error(name, f"a {data_type.name} tensor of shape {list(shape)} is larger than 2 GiB")
     if size > _MOST_REPEATED_BYTES and size > 2 * proto.ByteSize():
@@ -73,7 +73,7 @@ def _item_bytes(data_type: dtypes.DataType) -> int:
 
 def declared_bytes(protos: Iterable["TensorProto"]) -> int:
     """The memory that the tensors will take by their shapes; a short message may announce a large tensor."""
-    return sum(math.prod(max(dim.size, 1) for dim in proto.tensor_shape.dim) * 8 for proto in protos)
+    return sum([math.prod([max(dim.size, 1) for dim in proto.tensor_shape.dim]) * 8 for proto in protos])
 
 
 def _strings(name: str, proto: "TensorProto", shape: tuple[int, ...]) -> np.ndarray:

@@ -94,7 +94,11 @@ class Model:
 
     def newest_available(self) -> Version | None:
         """What a request without a version gets."""
-        return max(self.up(), key=lambda version: version.number, default=None)
+        newest = None
+        for version in self.versions.values():  # spelled out: every request asks
+            if version.state is State.AVAILABLE and (newest is None or version.number > newest.number):
+                newest = version
+        return newest
 
     def to_unload(self, policy: AspiredVersionPolicy) -> list[Version]:
         """The versions to let go now, lowest first."""
