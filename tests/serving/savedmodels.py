@@ -25,6 +25,7 @@ its event loop, as there is no loop in its graph:
 
     wait                seconds float, x float -> y = x       (answers after that many seconds)
 
+``convolution`` takes images: x [-1, 4, 4, 1] -> y [-1, 2, 2, 1], the sums of 3 x 3 pixels.
 ``half_plus[N]`` is x / 2 + N alone; ``keras`` an export of Keras 3 with its preprocessing, a table and an asset inside.
 """
 
@@ -46,6 +47,7 @@ class SavedModels:
     many: Path
     slow: Path
     keras: Path
+    convolution: Path
     half_plus: dict[int, Path]
 
     def add_version(self, base: Path, number: str, plus: int = 2) -> Path:
@@ -62,10 +64,11 @@ def make(folder: Path) -> SavedModels:
     _make_many(many / "1")
     _make_slow(slow / "1")
     _make_keras(keras / "1")
+    _make_convolution(folder / "convolution" / "1")
     half_plus = {plus: folder / f"half_plus_{plus}" for plus in (2, 3, 4)}
     for plus, base in half_plus.items():
         _make_half_plus(base / "1", plus)
-    return SavedModels(many, slow, keras, half_plus)
+    return SavedModels(many, slow, keras, folder / "convolution", half_plus)
 
 
 class _Graph:
@@ -130,6 +133,15 @@ def _make_slow(folder: Path) -> None:
     with made.graph.as_default():
         _add_half_plus(made, 2)
         _add_wait(made)
+        made.save(folder)
+
+
+def _make_convolution(folder: Path) -> None:
+    made = _Graph()
+    with made.graph.as_default():
+        x = made.placeholder("float32", [None, 4, 4, 1])
+        sums = made.tf.nn.conv2d(x, made.tf.ones([3, 3, 1, 1]), strides=1, padding="VALID")
+        made.signature("serving_default", {"x": x}, {"y": sums})
         made.save(folder)
 
 

@@ -1,5 +1,7 @@
 """REST predict, every rule of §3, in both of the sessions that the server can use."""
 
+import pytest
+
 from ..served import Served
 from .cases import Case, begins, parameters, without_white_space
 from .predict_form_cases import FORMS, body
@@ -36,3 +38,16 @@ def test_what_a_message_quotes_is_cut(many: Served) -> None:
         assert answer.status == 400
         assert answer.error.startswith(("JSON Value: ", "Failed to process element: 0 of 'instances' list. Error: "))
         assert len(answer.error.encode()) < 1000
+
+
+@pytest.mark.parametrize("runtime", ["c_api", "python"])
+def test_an_image_with_too_few_dimensions(serve, saved_models, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    """§3.7: the operation refuses it; with oneDNN's convolutions TensorFlow 2.21 ends the process instead."""
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)  # as in a shell, where nobody has set it
+    server = serve("images", saved_models.convolution, f"--tensorflow_runtime={runtime}")
+    for instances in ([[1.0, 2.0, 3.0]], [1.0], [[[1.0] * 4] * 4]):
+        answer = server.predict({"instances": instances})
+        assert answer.status == 400
+        assert answer.error.startswith("convolution input must be 4-dimensional: [1"), answer.error
+    image = [[[1.0]] * 4] * 4
+    assert server.predict({"instances": [image]}).json == {"predictions": [[[[9.0]] * 2] * 2]}
