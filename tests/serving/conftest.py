@@ -3,12 +3,16 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from . import engine
+from .batch_model import make_batch_model
+from .batched import parameters
 from .savedmodels import SavedModels, make
 from .served import Served
 
@@ -29,6 +33,30 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
             return servers.enter_context(server)
 
         yield started
+
+
+@pytest.fixture(scope="session")
+def batch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_batch_model(tmp_path_factory.mktemp("batch_model"))
+
+
+@pytest.fixture
+def batched(serve: Callable[..., Served], batch_model: Path, tmp_path: Path) -> Callable[..., Served]:
+    """`batched(*flags, model=..., more=..., **wrapped)`: a server that batches by `batched.parameters`."""
+
+    def started(*flags: str, model: Path = batch_model, more: str = "", **wrapped: int | str) -> Served:
+        file = tmp_path / "batching.pbtxt"
+        file.write_text(parameters(more, **wrapped))
+        return serve("m", model, "--enable_batching", f"--batching_parameters_file={file}", *flags)
+
+    return started
+
+
+@pytest.fixture
+def aside() -> Iterator[Callable[..., "Future[Any]"]]:
+    """`aside(function, *arguments)`: called in a thread of its own."""
+    with ThreadPoolExecutor(64) as threads:
+        yield threads.submit
 
 
 @pytest.fixture(scope="session")

@@ -110,17 +110,13 @@ class Batching:
         """`session`, loaded from the version's folder, with batching; unchanged if the model shall have none.
 
         Raises:
-            StatusError: INVALID_ARGUMENT, the model's own file cannot be read; `session` is closed then.
+            StatusError: INVALID_ARGUMENT, the model's own file cannot be read; `session` is left as it is.
         """
         common, own = self._common, folder / PER_MODEL_FILE
         if self._per_model:
             if not own.exists():
                 return session
-            try:
-                common = read_parameters(own)
-            except StatusError:
-                session.close()
-                raise
+            common = read_parameters(own)
         return self._scheduler.session(session, common)
 
 

@@ -1,64 +1,21 @@
-"""Dynamic batching, §9, through both protocols.
+"""Dynamic batching, §9: how batches are formed, run and taken apart, through both protocols.
 
 A batch that waits ten minutes is taken only when it is full: whoever is answered then was in it.
 """
 
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ..batch_model import make_batch_model
-from ..grpc_calls import GrpcCalls, calls, failure, outcome, request
+from ..batched import TEN_MINUTES, ask, outputs, parameters
+from ..grpc_calls import calls, failure, outcome, request
 from ..savedmodels import SavedModels
-from ..served import Answer, Command, Served, until
+from ..served import Served, until
 from .predict_form_cases import COLUMNAR, ROW, SIGNATURES, body
 from .predict_value_cases import ANSWERS, TYPES
-
-TEN_MINUTES = 600_000_000
-FULL = "The batch scheduling queue to which this task was submitted is full"
-TOO_LATE = "Run() timeout exceeded while waiting in batching queue"
-
-
-@pytest.fixture(scope="session")
-def batch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_batch_model(tmp_path_factory.mktemp("batch_model"))
-
-
-@pytest.fixture
-def batched(serve, batch_model: Path, tmp_path: Path) -> Callable[..., Served]:
-    """`batched(parameters, *flags, model=...)`: a server that batches; wrapped numbers as keywords."""
-
-    def started(*flags: str, model: Path = batch_model, more: str = "", **wrapped: int | str) -> Served:
-        file = tmp_path / "batching.pbtxt"
-        file.write_text(parameters(more, **wrapped))
-        return serve("m", model, "--enable_batching", f"--batching_parameters_file={file}", *flags)
-
-    return started
-
-
-@pytest.fixture
-def aside() -> Iterator[Callable[..., "Future[Any]"]]:
-    """`aside(function, *arguments)`: called in a thread of its own."""
-    with ThreadPoolExecutor(64) as threads:
-        yield threads.submit
-
-
-def parameters(more: str = "", **wrapped: int | str) -> str:
-    return "\n".join([*(f"{name} {{ value: {value} }}" for name, value in wrapped.items()), more])
-
-
-def ask(server: Served, signature: str, **inputs: Any) -> Answer:
-    return server.predict({"signature_name": signature, "inputs": inputs})
-
-
-def outputs(answer: Answer) -> Any:
-    assert answer.status == 200, answer.text
-    return answer.json["outputs"]
 
 
 def test_requests_run_together(batched, aside) -> None:
@@ -271,188 +228,3 @@ def test_other_types_are_not_batched(batched, aside) -> None:
         assert "float" in message
         assert outcome(grpc_calls.predict, request("m", "rows", x=[2.0]))[0] == "OK"
         assert waiting.result()[0] == "OK"
-
-
-def _fill_queue(server: Served, grpc_calls: GrpcCalls, aside: Callable[..., "Future[Any]"]) -> "Future[Any]":
-    """One row waits, of two: two more do not fit beside it. (They are a full batch while it has not come yet.)"""
-    waiting = aside(outcome, grpc_calls.predict, request("m", "rows", x=[1.0]))
-    _until_full(grpc_calls)
-    return waiting
-
-
-def _until_full(grpc_calls: GrpcCalls) -> None:
-    until(lambda: outcome(grpc_calls.predict, request("m", "rows", x=[2.0, 3.0]))[0] == "UNAVAILABLE", "a full queue")
-
-
-def _until_empty(grpc_calls: GrpcCalls) -> None:
-    until(lambda: outcome(grpc_calls.predict, request("m", "rows", x=[2.0, 3.0]))[0] == "OK", "an empty queue")
-
-
-TWO_ROWS = {"max_batch_size": 2, "max_enqueued_batches": 1, "batch_timeout_micros": TEN_MINUTES}
-
-
-def test_full_queue(batched, aside) -> None:
-    """§9.3: UNAVAILABLE; other queues have room; what waits is answered when its batch is full."""
-    server = batched(**TWO_ROWS)
-    with calls(server.grpc_port) as grpc_calls:
-        waiting = _fill_queue(server, grpc_calls, aside)
-        answer = ask(server, "rows", x=[2.0, 3.0])
-        assert (answer.status, answer.error[: len(FULL)]) == (503, FULL)
-        assert ask(server, "content", x=[2.0, 3.0]).status == 200
-        assert outputs(ask(server, "rows", x=[4.0]))["rows"] == [2]
-        assert waiting.result()[0] == "OK"
-
-
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_clients_that_leave_free_their_place(batched, protocol: str) -> None:
-    """Ours: a closed connection, a cancelled call."""
-    server = batched(**TWO_ROWS)
-    with calls(server.grpc_port) as grpc_calls:
-        if protocol == "rest":
-            connection = server.connection()
-            connection.request("POST", "/v1/models/m:predict", '{"signature_name": "rows", "inputs": [1.0]}')
-            _until_full(grpc_calls)
-            connection.close()
-        else:
-            call = grpc_calls.prediction.Predict.future(request("m", "rows", x=[1.0]))
-            _until_full(grpc_calls)
-            call.cancel()
-        _until_empty(grpc_calls)
-
-
-def test_deadline_in_the_queue(batched) -> None:
-    """§9.3: RESOURCE_EXHAUSTED over REST, where the server's clock runs; its place is free then."""
-    server = batched("--rest_api_timeout_in_ms=200", **TWO_ROWS)
-    answer = ask(server, "rows", x=[1.0])
-    assert (answer.status, answer.error) == (429, TOO_LATE)
-    with calls(server.grpc_port) as grpc_calls:
-        late = outcome(grpc_calls.predict, request("m", "rows", x=[1.0]), timeout=0.2)
-        assert late[0] in ("DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")  # whoever looks at the clock first
-        assert outcome(grpc_calls.predict, request("m", "rows", x=[2.0, 3.0]))[0] == "OK"
-
-
-def test_waiting_blocks_nobody_else(serve, tmp_path: Path, batch_model: Path, aside) -> None:
-    """§9.4: a model whose version has no batching_params.pbtxt is not batched; forty waiting for one that has do not
-    keep it from answering, small requests or large ones."""
-    base = tmp_path / "patient"
-    base.mkdir()
-    (base / "1").symlink_to(batch_model / "1")
-    own = tmp_path / "own"
-    _copy_with(batch_model / "1", own / "1", parameters(max_batch_size=41, batch_timeout_micros=TEN_MINUTES))
-    config = tmp_path / "models"
-    config.write_text(
-        "model_config_list {"
-        + "".join(
-            f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }}'
-            for name, path in (("plain", base), ("m", own))
-        )
-        + "}"
-    )
-    flags = ("--enable_batching", "--enable_per_model_batching_parameters", f"--model_config_file={config}")
-    server = serve("m", "", *flags)
-    waiting = [aside(ask, server, "rows", x=[float(number)]) for number in range(40)]
-    for size in (1, 10_000):
-        sent = {"signature_name": "rows", "inputs": [1.0] * size}
-        answer = server.ask("POST", "/v1/models/plain:predict", sent)
-        assert answer.json["outputs"] == {"rows": [size] * size, "x": [1.0] * size}
-    outputs(ask(server, "rows", x=[0.0]))
-    assert {outputs(each.result())["rows"][0] for each in waiting} == {41}
-
-
-def _copy_with(version: Path, copy: Path, batching: str) -> None:
-    from shutil import copytree
-
-    copytree(version, copy)
-    (copy / "batching_params.pbtxt").write_text(batching)
-
-
-def test_a_signal_drains_the_queue(batched, aside) -> None:
-    """[deviation §13] What waits when the signal comes is answered."""
-    server = batched(max_batch_size=10, batch_timeout_micros=2_000_000)
-    with calls(server.grpc_port) as grpc_calls:
-        over_rest = aside(ask, server, "rows", x=[1.0])
-        over_grpc = aside(outcome, grpc_calls.predict, request("m", "rows", x=[2.0]))
-        assert ask(server, "content", x=[1.0] * 10).status == 200
-        server.terminate(signal.SIGTERM)
-        assert outputs(over_rest.result())["x"] == [1.0]
-        assert over_grpc.result()[0] == "OK"
-        assert server.exit_status(30) == 0
-
-
-def test_a_batch_that_never_fills_does_not_hold_up_the_end(batched, aside) -> None:
-    """Ours: --drain_seconds bounds the wait of the queue, too."""
-    server = batched("--drain_seconds=1", **TWO_ROWS)
-    with calls(server.grpc_port) as grpc_calls:
-        waiting = _fill_queue(server, grpc_calls, aside)
-        server.terminate(signal.SIGTERM)
-        assert server.exit_status(30) == 0
-        assert waiting.result()[0] != "OK"
-
-
-def test_a_version_is_unloaded_when_its_queue_is_empty(serve, saved_models: SavedModels, tmp_path: Path, aside) -> None:
-    """§6, §9: requests that wait are answered by the version they came for."""
-    base, file = tmp_path / "half", tmp_path / "batching"
-    saved_models.add_version(base, "1")
-    file.write_text(parameters(max_batch_size=10, batch_timeout_micros=5_000_000))
-    server = serve("half", base, "--enable_batching", f"--batching_parameters_file={file}")
-    waiting = aside(server.predict, {"instances": [1.0]}, version=1)
-    saved_models.add_version(base, "2", plus=3)
-    until(lambda: server.states().get(2) == "AVAILABLE", "version 2")
-    assert waiting.result().json == {"predictions": [2.5]}
-    until(lambda: server.states().get(1) == "END", "version 1 is gone")
-
-
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        (
-            "max_batch_size { value: 8 } allowed_batch_sizes: [2, 4]",
-            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 8",
-        ),
-        (
-            "allowed_batch_sizes: [2]",
-            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 2; expected 1000",
-        ),
-        ("max_batch_size { value: 2 } allowed_batch_sizes: [4, 2]", "allowed_batch_sizes entries must be"),
-        ("max_batch_size { value: 0 }", "max_batch_size must be at least 1; was 0"),
-        ("num_batch_threads { value: 0 }", "num_batch_threads must be at least 1; was 0"),
-        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros must be non-negative; was -1"),
-        ("max_batch_size: 8", "batching.pbtxt"),
-    ],
-)
-def test_start_errors(tmp_path: Path, batch_model: Path, text: str, error: str) -> None:
-    """§9.1."""
-    (tmp_path / "batching.pbtxt").write_text(text)
-    flags = (f"--batching_parameters_file={tmp_path / 'batching.pbtxt'}", "--enable_batching")
-    stdout = _failed_start(tmp_path, batch_model, *flags)
-    assert stdout.startswith("Failed to start server. Error: INVALID_ARGUMENT: ")
-    assert error in stdout
-
-
-def test_parameters_without_batching(tmp_path: Path, batch_model: Path) -> None:
-    """§1.5."""
-    stdout = _failed_start(tmp_path, batch_model, "--batching_parameters_file=/nowhere")
-    assert stdout.startswith("Failed to start server. Error: INVALID_ARGUMENT: ")
-    assert "batching_parameters_file" in stdout
-    assert "enable_batching" in stdout
-
-
-def test_parameters_that_are_not_there(tmp_path: Path, batch_model: Path) -> None:
-    """§9.1: the message names the file."""
-    stdout = _failed_start(tmp_path, batch_model, "--enable_batching", "--batching_parameters_file=/nowhere")
-    assert stdout.startswith("Failed to start server. Error: NOT_FOUND: /nowhere")
-
-
-def test_a_models_own_parameters_that_do_not_fit(tmp_path: Path, batch_model: Path) -> None:
-    """§9.1, §9.4: the load fails, and with it the start."""
-    _copy_with(batch_model / "1", tmp_path / "own" / "1", "allowed_batch_sizes: [2]")
-    flags = ("--enable_batching", "--enable_per_model_batching_parameters")
-    stdout = _failed_start(tmp_path, tmp_path / "own", *flags)
-    assert "Last entry in allowed_batch_sizes must match max_batch_size" in stdout
-
-
-def _failed_start(folder: Path, model: Path, *flags: str) -> str:
-    with Command(folder, "--port=auto", f"--model_base_path={model}", *flags) as command:
-        assert command.exit_status() == 255, command.output
-        assert "Traceback" not in command.stderr, command.output
-        return command.stdout
