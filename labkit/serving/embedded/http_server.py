@@ -149,6 +149,7 @@ class _Connection(asyncio.Protocol):
         self._answering: asyncio.Task[None] | None = None
         self._refusal = ""  # why this connection ends once what came before is answered
         self._in_head = True
+        self._has_ended = False  # a request, within the data that came last
         self._head_bytes = 0
         self._body_bytes = 0
         self._writable = True
@@ -167,7 +168,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refusal:
             return
-        was_in_head = self._in_head
+        was_in_head, self._has_ended = self._in_head, False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -178,7 +179,7 @@ class _Connection(asyncio.Protocol):
             self._refusal = "This is no proxy: CONNECT is not answered"
         except httptools.HttpParserError as error:
             self._refusal = f"Malformed HTTP: {error.__context__ or error}"
-        if was_in_head and self._in_head:
+        if was_in_head and self._in_head and not self._has_ended:
             self._head_bytes += len(data)
             if self._head_bytes > _LARGEST_HEAD:
                 self._refusal = f"Malformed HTTP: the request line and headers are longer than {_LARGEST_HEAD} bytes"
@@ -220,7 +221,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._request.method = self._parser.get_method().decode("latin-1")
         self._request.keep_alive = self._parser.should_keep_alive()
-        self._in_head = True
+        self._in_head = self._has_ended = True
         self._waiting.append(self._request)
 
     def close_if_idle(self) -> None:

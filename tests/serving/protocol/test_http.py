@@ -188,3 +188,15 @@ def test_an_answer_says_whether_the_connection_stays(client: socket.socket, vers
     """RFC 9112, section 9.3: an HTTP/1.0 client that asked for it must be told, or it waits for the end."""
     client.sendall(START.replace(b"1.1", version) + b"Connection: keep-alive\r\n" + LENGTH + b"\r\n" + BODY)
     assert b"\r\nConnection: keep-alive\r\n" in client.recv(4096)
+
+
+def test_a_body_is_not_counted_as_headers(client: socket.socket) -> None:
+    """Head and body in one piece, longer than headers may be: answered, and the connection stays."""
+    body = b'{"instances": [1.0]}' + b" " * 100_000
+    request = START + HOST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    for _ in range(20):
+        client.sendall(request)
+        status, answer = read(client)
+        assert (status, json.loads(answer)) == (200, ANSWER)
+    client.sendall(START + HOST + LENGTH + b"\r\n" + BODY)
+    assert read(client)[0] == 200
