@@ -123,6 +123,8 @@ def _absolute(name: str, base_path: str) -> Path:
             Code.UNIMPLEMENTED,
             f"Model {name} has base_path {base_path}; this server reads local folders only. Copy the model here.",
         )
+    if "\0" in base_path:
+        raise invalid_argument(f"Model {name} has a base_path with a zero byte in it: {base_path!r}")
     if not os.path.isabs(base_path):
         hint = f" (from here that would be {os.path.abspath(base_path)})" if base_path else ""
         raise invalid_argument(
@@ -157,7 +159,11 @@ def check_folder(config: ModelConfig, files: Sequence[str] = SAVED_MODEL) -> Non
     Raises:
         StatusError: NOT_FOUND, there is none; the message says what is there instead.
     """
-    if not config.base_path.is_dir() or not any(folder.complete(files) for folder in version_folders(config.base_path)):
+    try:
+        folders = version_folders(config.base_path)
+    except OSError:
+        folders = []
+    if not any(folder.complete(files) for folder in folders):
         raise explain_missing(config, files)
 
 
@@ -167,23 +173,26 @@ def explain_missing(config: ModelConfig, files: Sequence[str] = SAVED_MODEL) -> 
     TensorFlow Serving logs a line per poll and waits; here a server started on such a folder says so and ends.
     """
     expected = f"Expected {config.base_path}/1/{files[0]} (a folder per version, its name a whole number)."
-    if not config.base_path.exists():
+    try:
+        children = sorted(config.base_path.iterdir())
+    except FileNotFoundError:
         near = config.base_path.parent
-        there = f"{near} holds: {_listing(near)}." if near.is_dir() else f"{near} does not exist either."
+        there = f"{near} holds: {_listing(near)}." if os.path.isdir(near) else f"{near} does not exist either."
         return _not_found(config, f"Could not find base path {config.base_path}. {there} {expected}")
-    if not config.base_path.is_dir():
+    except NotADirectoryError:
         return _not_found(config, f"{config.base_path} is a file. {expected}")
-    if (config.base_path / "saved_model.pb").exists():
+    except OSError as error:  # no permission, links that lead in a circle
+        reason = f"{config.base_path} cannot be looked into: {error.strerror}."
+        return _not_found(config, f"{reason} Let the user that runs the server read it, or mend its links.")
+    if os.path.exists(config.base_path / "saved_model.pb"):
         number = config.base_path.name
         advice = f"Pass its parent, {config.base_path.parent}." if number.isdecimal() else "Move it into a folder 1."
         return _not_found(config, f"{config.base_path} is itself a SavedModel, not a folder of versions. {advice}")
     vain = config.policy.complaint(folders := version_folders(config.base_path))
     if vain and not config.policy.choose(folders):
         return _not_found(config, f"{vain}; its folder is {config.base_path}.")
-    if numbered := [child for child in sorted(config.base_path.iterdir()) if version_number(child.name) is not None]:
-        holds = _listing(numbered[-1]) if numbered[-1].is_dir() else "nothing, it is a file"
-        advice = tflite_advice(numbered[-1], files) or expected
-        return _not_found(config, f"{numbered[-1]} holds no {' or '.join(files)}. It holds: {holds}. {advice}")
+    if numbered := [child for child in children if version_number(child.name) is not None]:
+        return _not_found(config, _explain_version(numbered[-1], files, expected))
     nested = sorted(config.base_path.glob("*/*/saved_model.pb"))[:1]
     deeper = f" There is {nested[0]}: one folder too deep." if nested else ""
     return _not_found(
@@ -193,9 +202,19 @@ def explain_missing(config: ModelConfig, files: Sequence[str] = SAVED_MODEL) -> 
     )
 
 
+def _explain_version(folder: Path, files: Sequence[str], expected: str) -> str:
+    """Why a version's folder has nothing to serve."""
+    holds = _listing(folder) if os.path.isdir(folder) else "nothing, it is no folder"
+    present = [name for name in files if os.path.isfile(folder / name)]
+    if present and (lack := VersionFolder(0, folder).lack(files)):
+        return f"{folder} is incomplete: it lacks {lack.what}. It holds: {holds}. Copy the whole folder again."
+    advice = tflite_advice(folder, files) or expected
+    return f"{folder} holds no {' or '.join(files)}. It holds: {holds}. {advice}"
+
+
 def tflite_advice(version: Path, files: Sequence[str]) -> str:
     """What to do about a version's folder that holds a TFLite model only, where `files` do not include that."""
-    if TFLITE_MODEL in files or not (version / TFLITE_MODEL).exists():
+    if TFLITE_MODEL in files or not os.path.exists(version / TFLITE_MODEL):
         return ""
     return f"--prefer_tflite_model serves {version / TFLITE_MODEL}."
 
@@ -205,5 +224,8 @@ def _not_found(config: ModelConfig, reason: str) -> StatusError:
 
 
 def _listing(folder: Path) -> str:
-    names = sorted(child.name + ("/" if child.is_dir() else "") for child in folder.iterdir())
+    try:
+        names = sorted(child.name + ("/" if os.path.isdir(child) else "") for child in folder.iterdir())
+    except OSError as error:
+        return f"what cannot be listed ({error.strerror})"
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "nothing"

@@ -38,13 +38,13 @@ def main(argv: list[str]) -> int:
     try:
         flags = command_line.parse(argv)
     except command_line.FlagError as error:
-        print(f"{error}\n{command_line.usage()}")
+        _say(f"{error}\n{command_line.usage()}")
         return _refuse(invalid_argument(str(error)))
     if flags.help:
-        print(command_line.usage(), flush=True)
+        _say(command_line.usage())
         return START_FAILURE
     if flags.version:
-        print(f"TensorFlow ModelServer: labkit {__version__} (embedded)\nTensorFlow Library: {_tensorflow_version()}")
+        _say(f"TensorFlow ModelServer: labkit {__version__} (embedded)\nTensorFlow Library: {_tensorflow_version()}")
         return 0
     _log_to_stderr()
     try:
@@ -58,8 +58,16 @@ def main(argv: list[str]) -> int:
 
 
 def _refuse(error: Exception) -> int:
-    print(f"Failed to start server. Error: {error}", flush=True)
+    _say(f"Failed to start server. Error: {error}")
     return START_FAILURE
+
+
+def _say(text: str) -> None:
+    """Print `text`. Where that fails (a full disk, a pipe nobody reads) the exit status has to tell all."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more when it ends
 
 
 def _tensorflow_version() -> str:
@@ -130,9 +138,10 @@ def _prepare_runtime(flags: Flags) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", ONEDNN)
-    from labkit.serving.embedded import c_api
+    from labkit.serving.embedded import c_api, memory
     from labkit.serving.embedded.session import choose_runtime
 
+    memory.use_the_systems()
     if choose_runtime(flags.tensorflow_runtime) == "c_api":
         protos.without_python_tensorflow()
         c_api.library_path()
@@ -172,8 +181,9 @@ async def _serve(flags: Flags, configs: list[ModelConfig]) -> None:
     await manager.stop()
     await listeners.drain(flags.drain_seconds)
     logger.info("Stopped")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a full disk
+            stream.flush()
     os._exit(0)  # TensorFlow's threads and loaded models need no tidying; the process's end frees them
 
 

@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from labkit.serving.embedded.config import PLATFORM, ModelConfig, explain_missing, tflite_advice
+from labkit.serving.embedded import memory
+from labkit.serving.embedded.arrivals import Arrivals
+from labkit.serving.embedded.config import PLATFORM, ModelConfig, explain_missing
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.storage import SAVED_MODEL, VersionFolder, version_folders
@@ -63,6 +65,7 @@ class ModelManager:
         """
         self._load = load
         self._options = options
+        self._arrivals = Arrivals(options.model_files, strict=options.strict, looks_again=options.poll_seconds > 0)
         # Not the loop's own threads: looking at folders must not wait for models that load.
         self._threads = ThreadPoolExecutor(options.load_threads or 4 * (os.cpu_count() or 1), "load")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -273,7 +276,7 @@ class ModelManager:
                 model.complain(f"Could not find base path {where} for servable {config.name}: {error}")
                 model.look_done(config)
                 return
-            folders = await asyncio.to_thread(self._fit_to_load, model, folders)
+            folders = await asyncio.to_thread(self._arrivals.fit_to_load, model, folders)
         if model.config is not config:
             return  # a new configuration came meanwhile; it has asked for a look of its own
         model.aspired = {folder.version: folder for folder in config.policy.choose(folders)}
@@ -282,28 +285,6 @@ class ModelManager:
                 version.failed_fingerprint = None
                 version.dropped.set()
         model.look_done(config)
-
-    def _fit_to_load(self, model: Model, folders: list[VersionFolder]) -> list[VersionFolder]:
-        """In a thread: those of `folders` that are complete; failed ones whose files changed get another chance."""
-        files = self._options.model_files
-        complete = [folder for folder in folders if self._options.strict or folder.complete(files)]
-        if not folders:
-            model.complain(explain_missing(model.config, files).message)
-        elif waiting := [folder.path for folder in folders if folder not in complete]:
-            advice = "".join(f" {found}" for path in waiting if (found := tflite_advice(path, files)))
-            model.complain(
-                f"Waiting for a {files[0]} in {', '.join(map(str, waiting))}; loading starts when it is there.{advice}"
-            )
-        elif vain := model.config.policy.complaint(folders):
-            model.complain(f"Model {model.config.name}: {vain}; its folder is {model.config.base_path}.")
-        else:
-            model.complain("")  # all is well again: the next complaint is news
-        for folder in complete:
-            version = model.versions.get(folder.version)
-            failed = version.failed_fingerprint if version else None
-            if version and failed is not None and not self._options.strict and folder.fingerprint() != failed:
-                version.failed_fingerprint = None
-        return complete
 
     def _folders(self, config: ModelConfig) -> list[VersionFolder]:
         """In a thread: what stands in the model's folder.
@@ -354,7 +335,12 @@ class ModelManager:
         assert servable is not None
         await servable.drained()
         version.servable = None
-        await self._in_thread(servable.session.close)
+        try:
+            await self._in_thread(servable.session.close)
+        except StatusError as error:
+            logger.error("Unloading %s version %s failed: %s", model.config.name, version.number, error)
+        del servable
+        await self._in_thread(memory.give_back)
         version.state = State.END
         logger.info("Successfully unloaded servable version {name: %s version: %s}", model.config.name, version.number)
         model.tell()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from labkit.serving.embedded.completeness import Lack, lack_of
+
 logger = logging.getLogger(__name__)
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -33,7 +35,17 @@ class VersionFolder:
 
     def complete(self, files: Sequence[str] = SAVED_MODEL) -> bool:
         """Whether one of `files` stands there; in a folder that is being copied in there is none yet."""
-        return any(os.path.exists(self.path / name) for name in files)
+        return any(os.path.isfile(self.path / name) for name in files)
+
+    def lack(self, files: Sequence[str] = SAVED_MODEL) -> Lack | None:
+        """What has to come before the first of `files` that stands there can be loaded; None if it can be now."""
+        found = next((name for name in files if os.path.isfile(self.path / name)), None)
+        if found is None:
+            return Lack(f"a {files[0]}", unseen=True)
+        try:
+            return lack_of(self.path) if found == SAVED_MODEL[0] else None
+        except OSError:
+            return None  # a load says why it cannot be read
 
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         """Names, sizes and times of its files: a version that failed to load is tried again once this changes."""

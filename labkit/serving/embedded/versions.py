@@ -77,6 +77,8 @@ class Model:
         looked: whether the folder was looked at since the configuration came.
         news: set, and another one put in its place, whenever something about the model has changed.
         complaint: what is wrong with the folder, as last logged.
+        first_look: whether the folder was never looked at.
+        incomplete: the files of folders that lacked something, by version, as of the last look at them.
     """
 
     config: ModelConfig
@@ -87,6 +89,8 @@ class Model:
     looked: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)
     complaint: str = ""
+    first_look: bool = True
+    incomplete: dict[int, tuple] = field(default_factory=dict)
 
     def up(self) -> list[Version]:
         """The versions that answer, lowest first."""

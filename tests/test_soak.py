@@ -1,0 +1,73 @@
+"""The soak's own command in its smallest form, and what it makes of what it finds."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from soak import report
+from soak.large import LargeLoad
+from soak.report import Run, Trend, settled
+from soak.resources import MIB, Sample
+from soak.scenes import FleetResult, LoadResult
+
+SMALLEST = ("--swaps=2", "--minutes=0.05", "--models=2", "--clients=2", "--megabytes=1", "--rounds=1")
+
+
+def test_the_command(repository: Path, tmp_path: Path) -> None:
+    """All scenes, a moment each: nothing fails, and the page says what was done."""
+    command = [sys.executable, "-m", "soak", "--quick", *SMALLEST, f"--to={tmp_path}"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "reliability.md").read_text()
+    assert "- Result: nothing failed" in page
+    for heading in ("## 2 swaps under load", "minutes of mixed traffic", "## 2 models", "## Large requests at once"):
+        assert heading in page
+    assert (tmp_path / "reliability.svg").read_text().startswith("<?xml")
+    assert {path.name for path in tmp_path.iterdir()} == {"reliability.md", "reliability.svg"}
+
+
+def _samples(growth_per_minute: float) -> list[Sample]:
+    return [Sample(60.0 * minute, int((400 + growth_per_minute * minute) * MIB), 20, 30) for minute in range(41)]
+
+
+def _run(**changes: object) -> Run:
+    load = LoadResult(2400.0, 10, {"RestClient": 100}, Counter(), _samples(0.0))
+    parts = {"command": "python -m soak", "swaps": load, "mixed": load, "fleet": FleetResult(2, 1.0, 400 * MIB, [])}
+    return Run(**{**parts, "large": [LargeLoad(100 * MIB, 400 * MIB, 600 * MIB, 410 * MIB, ())], **changes})
+
+
+def test_the_line_through_memory() -> None:
+    """Half a MiB a minute, over the 30 of 40 minutes that count."""
+    trend = Trend(settled(_samples(0.5)))
+    assert trend.seconds == 1800
+    assert trend.growth == pytest.approx(15 * MIB, rel=1e-3)
+    assert trend.spread < 1
+    assert (trend.lowest, trend.highest) == (405 * MIB, 420 * MIB)
+
+
+def test_a_run_without_problems() -> None:
+    run = _run()
+    assert not run.problems()
+    assert "2.00 |" in report.page(run, "picture.svg")
+
+
+PROBLEMS = {
+    "memory that grows": {"mixed": LoadResult(2400.0, 0, {}, Counter(), _samples(2.0))},
+    "a failure under swaps": {"swaps": LoadResult(1.0, 1, {}, Counter({"503: no": 2}), _samples(0.0))},
+    "a failure in mixed traffic": {"mixed": LoadResult(1.0, 0, {}, Counter({"mixed up: 1": 1}), _samples(0.0))},
+    "a model that does not answer": {"fleet": FleetResult(2, 1.0, 1, ["model-1 over RestClient: 404"])},
+    "a wrong sum": {"large": [LargeLoad(1, 0, 1, 1, ("3.0 instead of 2",))]},
+}
+
+
+@pytest.mark.parametrize("title", PROBLEMS)
+def test_problems_are_told(title: str) -> None:
+    run = _run(**PROBLEMS[title])
+    assert len(run.problems()) == 1
+    page = report.page(run, "picture.svg")
+    assert "- Result: problems, listed at the end" in page
+    assert f"- {run.problems()[0]}" in page.splitlines()
