@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 
-from ..grpc_calls import GrpcCalls, calls, failure
+from ..grpc_calls import GrpcCalls, calls, failure, request
 from ..served import Served, until
 from .test_config_file import answer, configuration, entry, labelled, states
 
@@ -66,6 +66,10 @@ def test_canary_label_and_shift(server: Served, server_calls: GrpcCalls, base: P
     until(lambda: states(server, "m") == {3: "END", 2: "AVAILABLE", 1: "AVAILABLE"}, "both are loaded")
     reload(server_calls, labelled(base, stable=1, canary=2))
     assert (answer(server, "m", "/labels/stable"), answer(server, "m", "/labels/canary")) == (3.0, 4.0)
+    asked = request("m", x=[2.0])
+    asked.model_spec.version_label = "stable"
+    spec = server_calls.predict(asked).model_spec
+    assert (spec.WhichOneof("version_choice"), spec.version.value) == ("version", 1), "§5.8: the label is not echoed"
     reload(server_calls, labelled(base, stable=2))
     assert (answer(server, "m", "/labels/stable"), answer(server, "m", "/labels/canary")) == (4.0, 400)
 
