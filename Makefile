@@ -2,7 +2,7 @@
 # Another Python: make lab PYTHON=/path/to/python3.12   More arguments: make test ARGS="-k doctor"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check labs bench lock fresh-clean environment
+.PHONY: help lab test check labs bench soak lock fresh-clean environment
 
 BIN := .venv/bin
 READY := .venv/ready
@@ -14,6 +14,7 @@ help:
 	@echo "make check        check the style only"
 	@echo "make labs         execute all labs again and store their outputs"
 	@echo "make bench        measure the model server beside others (ARGS=--quick for a short run)"
+	@echo "make soak         load the model server for half an hour and write docs/reliability.md (ARGS=--quick: two minutes)"
 	@echo "make lock         write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make fresh-clean  remove the environment, caches and everything the labs wrote"
 
@@ -32,6 +33,9 @@ labs: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(READY)
+	@$(BIN)/python -m soak $(ARGS)
 
 environment: $(READY)
 
