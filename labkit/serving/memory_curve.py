@@ -12,7 +12,7 @@ class MemoryCurve:
     A context manager. What was seen stays readable after `stop`.
     """
 
-    def __init__(self, measure: Callable[[], int], *, every: float = 0.03) -> None:
+    def __init__(self, measure: Callable[[], int], *, every: float = 0.02) -> None:
         """Nothing is measured yet.
 
         Args:
@@ -48,5 +48,7 @@ class MemoryCurve:
 
     def _look(self) -> None:
         while not self._stop.is_set():
-            self._points.append((time.monotonic(), self._measure()))
+            began = time.monotonic()
+            size = self._measure()  # takes a while, and reads the memory somewhere in between
+            self._points.append(((began + time.monotonic()) / 2, size))
             self._stop.wait(self._every)
