@@ -16,7 +16,7 @@ from labkit.serving.embedded import config_protos, protos
 from labkit.serving.embedded import flags as command_line
 from labkit.serving.embedded.config import ModelConfig
 from labkit.serving.embedded.flags import AUTO, Flags
-from labkit.serving.embedded.status import StatusError, invalid_argument
+from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.storage import model_files
 
 if TYPE_CHECKING:
@@ -228,15 +228,17 @@ async def _poll_config_file(manager: "ModelManager", flags: Flags) -> None:
         await asyncio.sleep(seconds)
         try:
             configs = await asyncio.to_thread(_read, flags)
-            if configs is None and not manager.models:
-                continue  # it was empty at the start, too
+            if configs is None and not manager.models:  # it was empty at the start, too
+                logger.info("Taking no action for empty config.")
+                continue
             if configs is None:
                 raise model_config.no_transition()
             await manager.reload(configs)
             complaint = ""
         except StatusError as error:
             if str(error) != complaint:
-                logger.error("%s is not put in force: %s", flags.model_config_file, error)
+                how = "is in force, but" if error.code is Code.UNKNOWN else "is not put in force:"
+                logger.error("%s %s %s", flags.model_config_file, how, error)
             complaint = str(error)
 
 

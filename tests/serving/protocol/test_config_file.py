@@ -189,12 +189,24 @@ def test_a_file_that_does_not_parse(file: Path, tmp_path: Path) -> None:
 def test_an_empty_file_at_the_start(configured, bases, file: Path) -> None:
     """§7.3: accepted, no models; a list may come later."""
     server = configured("", "--model_config_file_poll_wait_seconds=1")
-    assert "Taking no action for empty config." in server.stderr
+    until(lambda: server.stderr.count("Taking no action for empty config.") > 1, "also when it is read again")
     assert server.ask("GET", "/v1/models/m").status == 404
     file.write_text(configuration(entry("m", bases["first"])))
     until(lambda: server.ask("GET", "/v1/models/m").status == 200, "the model has come")
     until(lambda: answer(server, "m") == 5.0, "and answers")
     assert "is not put in force" not in server.stderr, "as long as there is no list, there is none to keep"
+
+
+def test_a_new_model_that_is_not_there(configured, bases, saved_models, file: Path, tmp_path: Path) -> None:
+    """§7.3: the rest of the new file counts; the model is served once it is there."""
+    server = configured(configuration(entry("first", bases["first"])), "--model_config_file_poll_wait_seconds=1")
+    later = tmp_path / "later"
+    file.write_text(configuration(entry("second", bases["second"]), entry("later", later)))
+    until(lambda: "is in force, but UNKNOWN: 1 model(s) did not become available" in server.stderr, "the log says so")
+    assert answer(server, "second") == 5.0
+    until(lambda: answer(server, "first") == 404, "left out")
+    saved_models.add_version(later, "1", 2)
+    until(lambda: answer(server, "later") == 3.0, "served at last")
 
 
 LABELLED = "model_version_policy {{ specific {{ versions: 1 versions: 2 }} }} {labels}"
