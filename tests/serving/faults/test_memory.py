@@ -11,7 +11,8 @@ import pytest
 from soak import large
 from soak.models import Numbered
 from soak.resources import MIB, Watch
-from soak.swaps import Operator
+from soak.swaps import Operator, swap_all
+from soak.traffic import Traffic, both_protocols
 
 from ..served import Served, until
 from .target import target
@@ -26,12 +27,6 @@ def heavy(tmp_path_factory: pytest.TempPathFactory) -> Numbered:
     return Numbered(tmp_path_factory.mktemp("heavy") / "model", MEGABYTES)
 
 
-@pytest.fixture
-def like_a_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With oneDNN, which tests switch off: its own allocator gives nothing back."""
-    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-
-
 def _resident(server: Served) -> float:
     """Megabytes."""
     return psutil.Process(server.process.pid).memory_info().rss / MIB
@@ -39,7 +34,7 @@ def _resident(server: Served) -> float:
 
 @pytest.fixture
 def swapped(
-    serve: Callable[..., Served], base: Path, heavy: Numbered, like_a_users: None
+    serve: Callable[..., Served], base: Path, heavy: Numbered
 ) -> Iterator[Callable[..., tuple[float, float, float]]]:
     """`swapped(*flags)`: megabytes with version 1, at the peak of the swap to version 2, and after it."""
 
@@ -68,7 +63,25 @@ def test_freeing_the_old_version_first_never_takes_both_versions_memory(swapped)
     assert after - before < 0.2 * MEGABYTES
 
 
-def test_an_emptied_model_gives_its_memory_back(serve, base: Path, heavy: Numbered, like_a_users: None) -> None:
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_swaps_under_load_take_no_more_and_more(serve, base: Path, heavy: Numbered, monkeypatch, onednn: str) -> None:
+    """Requests' memory lies between that of versions, which must not keep it; and oneDNN's own allocator keeps all."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+    heavy.add(base, 1)
+    server = serve("model", base)
+    before = _resident(server)
+    with (
+        closing(Operator(target(server), base, heavy)) as operator,
+        Traffic(both_protocols(target(server))) as traffic,
+    ):
+        traffic.wait_for(5)
+        swap_all(operator, range(1, 7))
+        after = _resident(server)
+    assert not traffic.failures
+    assert after - before < 0.4 * MEGABYTES
+
+
+def test_an_emptied_model_gives_its_memory_back(serve, base: Path, heavy: Numbered) -> None:
     """§6.7: 3 versions of 200 MB each, of which the server keeps nothing worth mentioning."""
     for version in (1, 2, 3):
         heavy.add(base, version)
@@ -87,7 +100,7 @@ def test_an_emptied_model_gives_its_memory_back(serve, base: Path, heavy: Number
 
 
 @pytest.mark.timeout(300)
-def test_large_requests_at_once(serve, base: Path, numbered: Numbered, like_a_users: None) -> None:
+def test_large_requests_at_once(serve, base: Path, numbered: Numbered) -> None:
     """24 clients send 50 MB each at the same moment: all are answered rightly, within a few times what is in flight."""
     numbered.add(base, 1)
     server = serve("model", base)
