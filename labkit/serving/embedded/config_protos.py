@@ -43,6 +43,18 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[str, int]]] = {
 }
 
 
+class ParseError(StatusError):
+    """INVALID_ARGUMENT: a text is no message of the wanted kind.
+
+    Attributes:
+        reason: where and why not, as protobuf's own library writes it to stderr upstream.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(Code.INVALID_ARGUMENT, f"Invalid protobuf file: '{path}': {reason}")
+        self.reason = reason
+
+
 def parse(kind: str | type, text: str, path: str | Path) -> Any:
     """The message written in `text`.
 
@@ -52,7 +64,7 @@ def parse(kind: str | type, text: str, path: str | Path) -> Any:
         path: where the text comes from, for errors.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, with line and column of what is wrong.
+        ParseError: with line and column of what is wrong.
     """
     from google.protobuf import message_factory, text_format
 
@@ -62,16 +74,15 @@ def parse(kind: str | type, text: str, path: str | Path) -> Any:
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
-        raise invalid_argument(
-            f"Invalid protobuf file: '{path}': Error parsing text-format {message.DESCRIPTOR.full_name}: {error}"
-        ) from None
+        raise ParseError(path, f"Error parsing text-format {message.DESCRIPTOR.full_name}: {error}") from None
 
 
 def read(kind: str | type, path: str | Path) -> Any:
     """The message written in the file at `path`.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, it is no such message; NOT_FOUND, it cannot be read.
+        ParseError: it is no such message.
+        StatusError: INVALID_ARGUMENT, it is no text; NOT_FOUND, it cannot be read.
     """
     try:
         return parse(kind, Path(path).read_text("utf-8"), path)

@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
         _prepare_runtime(flags)
         _event_loop().run(_serve(flags, configs))
     except (StatusError, EnvironmentProblem) as error:
+        if isinstance(error, config_protos.ParseError):
+            logger.error(error.reason)  # stderr is where upstream's users look for it
         return _refuse(error)
     return 0
 

@@ -46,11 +46,16 @@ def configured(tmp_path_factory, serve, file: Path):
     return start
 
 
-def refusal(folder: Path, *flags: str) -> str:
-    """The line with which the command refuses to start."""
+def refused(folder: Path, *flags: str) -> tuple[str, str]:
+    """The line with which the command refuses to start, and what it wrote to stderr."""
     with Command(folder, "--port=auto", *flags) as command:
         assert command.exit_status() == 255
-        return command.stdout.split("Failed to start server. Error: ")[1]
+        return command.stdout.split("Failed to start server. Error: ")[1], command.stderr
+
+
+def refusal(folder: Path, *flags: str) -> str:
+    """The line with which the command refuses to start."""
+    return refused(folder, *flags)[0]
 
 
 @pytest.fixture
@@ -178,11 +183,12 @@ def test_a_configuration_that_cannot_be_right(case, bases, file: Path, tmp_path:
 
 
 def test_a_file_that_does_not_parse(file: Path, tmp_path: Path) -> None:
-    """§7.1: with the place where it goes wrong."""
+    """§7.1: with the place where it goes wrong, which upstream's users look for on stderr."""
     file.write_text("model_config_list {\n  config { nime: 'm' }\n}")
-    said = refusal(tmp_path, f"--model_config_file={file}")
+    said, log = refused(tmp_path, f"--model_config_file={file}")
     assert said.startswith(f"INVALID_ARGUMENT: Invalid protobuf file: '{file}'")
     assert "2:12" in said
+    assert log.count("Error parsing text-format tensorflow.serving.ModelServerConfig: 2:12") == 1
     assert refusal(tmp_path, f"--model_config_file={file}.gone").startswith("NOT_FOUND: ")
 
 
