@@ -14,6 +14,7 @@ from soak.swaps import Operator
 from ..served import Command, Served, until
 from .target import target
 
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="links, pipes and sockets are POSIX's")
 ASK = {"instances": [[1.0]]}
 
 

@@ -11,7 +11,7 @@ from soak.models import Numbered
 
 from .. import served
 from ..served import Command, Served, until
-from .locked import bound_by_permissions
+from .locked import bound_by_permissions, reason_against
 
 ASK = {"instances": [[1.0]]}
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX's")
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="permission bits are 
 @pytest.fixture(autouse=True)
 def bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers that these tests start are bound by permission bits."""
+    if reason := reason_against():
+        (pytest.fail if os.environ.get("LABKIT_CI") else pytest.skip)(reason)
     start = served.subprocess.Popen
     monkeypatch.setattr(
         served.subprocess, "Popen", lambda command, **rest: start(bound_by_permissions(command), **rest)
