@@ -12,7 +12,7 @@ from labkit.serving.embedded import dispatch
 from labkit.serving.embedded.dispatch import Dispatcher
 
 SMALL, LARGE = 100, 100_000  # bytes
-QUICK, LONG, SLOW = 0.00002, 0.0005, 0.05  # seconds
+QUICK, SLOW = 0.0005, 0.05  # seconds
 
 
 class Model:
@@ -110,40 +110,7 @@ def test_threads_that_wait_for_each_other_do_not_make_a_model_slow(dispatcher, m
     assert places(dispatcher, model, 1) == ["loop"]
 
 
-def test_long_runs_stay_on_the_spot_while_they_come_one_at_a_time(dispatcher, model):
-    model.seconds = LONG
-    found = places(dispatcher, model, 200)
-    assert found[:3] == ["thread"] * 3
-    assert found[3:].count("thread") in (11, 12, 13), "one in sixteen looks whether others come"
-
-
-def test_long_runs_that_come_together_are_answered_in_threads(dispatcher, model):
-    model.seconds = LONG
-    places(dispatcher, model, 20)
-    held, others_are_answered = [], threading.Event()
-
-    def hold_the_first_in_a_thread() -> None:
-        if model.places[-1] == "thread" and not held:
-            held.append(len(model.places))
-            others_are_answered.wait(60)
-
-    async def come_together() -> None:
-        asked = []
-        while not held and len(asked) < 100:
-            asked.append(asyncio.ensure_future(dispatcher.run(model, SMALL, 0, steps())))
-            await asyncio.sleep(0.001)
-        for _ in range(5):
-            await dispatcher.run(model, SMALL, 0, steps())
-        others_are_answered.set()
-        await asyncio.gather(*asked)
-
-    model.meanwhile = hold_the_first_in_a_thread
-    asyncio.run(come_together())
-    assert model.places[held[0] :].count("thread") >= 5
-    assert "loop" not in model.places[held[0] :]
-
-
-def test_quick_runs_are_answered_on_the_spot_also_when_they_come_together(dispatcher, model):
+def test_small_requests_are_answered_on_the_spot_while_a_large_one_is_in_a_thread(dispatcher, model):
     places(dispatcher, model, 10)
     model.places.clear()
 

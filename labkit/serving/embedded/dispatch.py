@@ -3,8 +3,7 @@
 Handing a request to a thread and back costs several times what a small model's run costs. So a request is answered on
 the spot when that is certain to be quick: the model's work depends on the size of its input only (`work`), the
 request is small, and others of its size were quick before. Everything else goes to a thread, where it keeps nobody
-waiting. In between are models whose run takes longer than handing it over: on the spot while requests come one at a
-time, in threads, and so on several processors, when they come together.
+waiting.
 
 A model whose requests are batched runs in the batches' threads. A request for it waits there as a future of the event
 loop, not as a thread, so any number can wait; what comes before and after is done on the spot if it is small.
@@ -33,8 +32,6 @@ Answer = TypeVar("Answer")
 _SMALL_BYTES = 16_384
 _SMALL_RESULT_BYTES = 4096  # a number takes longer to write as JSON than to read
 _QUICK_SECONDS = 0.002
-_HAND_OVER_SECONDS = 0.0001  # to a thread and back
-_VOTES, _TURNS = 8, 16
 _LARGEST_PROOF = 10_000
 _ON_THE_SPOT = RunLimits(in_caller_thread=True)
 
@@ -46,14 +43,10 @@ class _Pace:
     Attributes:
         in_a_row: quick answers since the last slow one.
         proof: how many of them it takes to be answered on the spot; more after every disappointment there.
-        long_runs: how many more of the model's latest runs took longer than handing them over than did not.
-        turn: counts requests with such runs.
     """
 
     in_a_row: int = 0
     proof: int = 3
-    long_runs: int = 0
-    turn: int = 0
 
     @property
     def trusted(self) -> bool:
@@ -66,10 +59,6 @@ class _Pace:
         if self.trusted:
             self.proof = min(4 * self.proof, _LARGEST_PROOF)
         self.in_a_row = 0
-
-    def note_run(self, seconds: float) -> None:
-        vote = 1 if seconds > _HAND_OVER_SECONDS else -1  # a single run may have been interrupted
-        self.long_runs = max(-_VOTES, min(self.long_runs + vote, _VOTES))
 
 
 class Dispatcher:
@@ -98,10 +87,14 @@ class Dispatcher:
             return await self._batched(servable, servable.session, request_bytes, timeout_ms, steps)
 
         pace = self._pace(servable, request_bytes)
-        if pace is not None and self._on_the_spot(pace):
-            return _answered(steps, servable, pace)
-        limits = RunLimits(timeout_ms)
-        return await self._in_thread(servable, pace, partial(complete, steps, servable.session, limits))
+        if pace is None or not pace.trusted:
+            limits = RunLimits(timeout_ms)
+            return await self._in_thread(servable, pace, partial(complete, steps, servable.session, limits))
+        started = time.thread_time()  # not the clock: other programs may hold the processor meanwhile
+        try:
+            return complete(steps, servable.session, _ON_THE_SPOT)
+        finally:
+            pace.note(time.thread_time() - started)
 
     async def _batched(
         self, servable: Servable, session: BatchingSession, size: int, timeout_ms: int, steps: Steps[Answer]
@@ -135,12 +128,6 @@ class Dispatcher:
             return None
         return self._paces.setdefault(servable, defaultdict(_Pace))[request_bytes.bit_length()]
 
-    def _on_the_spot(self, pace: _Pace) -> bool:
-        if not pace.trusted or pace.long_runs <= 0:
-            return pace.trusted
-        pace.turn += 1  # now and then one goes to a thread: only so others that come meanwhile are seen
-        return not self._handed_over and pace.turn % _TURNS > 0
-
     async def _in_thread(self, servable: Servable, pace: _Pace | None, work: Callable[[], Answer]) -> Answer:
         def timed() -> Answer:
             started = time.perf_counter()
@@ -161,23 +148,6 @@ class Dispatcher:
     def _returned(self, servable: Servable) -> None:
         self._handed_over -= 1
         servable.release()
-
-
-def _answered(steps: Steps[Answer], servable: Servable, pace: _Pace) -> Answer:
-    """Take all of `steps` here and note how quick that was."""
-    results, running = None, 0.0
-    started = time.thread_time()  # not the clock: other programs may hold the processor meanwhile
-    try:
-        while True:
-            ended, value = _step(steps, results)
-            if ended:
-                return value
-            before = time.perf_counter()
-            results = servable.session.run(*value, _ON_THE_SPOT)
-            running += time.perf_counter() - before
-    finally:
-        pace.note(time.thread_time() - started)
-        pace.note_run(running)
 
 
 def _step(steps: Steps[Answer], results: list[np.ndarray] | None) -> tuple[bool, Any]:
