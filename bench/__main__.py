@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 ECHO = "/echo.Echo/Echo"
 BATCHING = """
 max_batch_size { value: 16 }
-batch_timeout_micros { value: 1000 }
+batch_timeout_micros { value: 5000 }
 num_batch_threads { value: 1 }
 max_enqueued_batches { value: 100 }
 """
@@ -133,6 +133,29 @@ def measure_grpc(run: report.Run, work: Path, rounds: int) -> None:
         run.cases["Python clients"] = {name: [1000 / rate for rate in each] for name, each in rounds_of.items()}
 
 
+def measure_saturated(run: report.Run, work: Path, rounds: int) -> None:
+    """Requests per second of gRPC Predict and of an echo with 32 calls in flight, and the processor time of each."""
+    model, case = work / "small", "gRPC, saturated"
+    message = model / "message.bin"
+    spent: report.Rounds = {"labkit Predict": [], "echo": []}
+
+    def rate(name: str, server: servers.Server, method: str) -> float:
+        before = server.processor_seconds()
+        rate = rate_of(server, lambda _: load.rpc(server.address, method, message, streams=8, connections=4))
+        spent[name].append(1e6 * (server.processor_seconds() - before) / (rate * load.RPC_SECONDS))
+        return rate
+
+    with servers.side_by_side(model, [partial(servers.labkit, model), servers.echo]) as (ours, echo):
+        rates = {
+            "labkit Predict": partial(rate, "labkit Predict", ours, load.PREDICT),
+            "echo": partial(rate, "echo", echo, ECHO),
+        }
+        run.cases[case] = take_turns(rates, 2 * rounds)
+    run.units[case] = "requests/s"
+    run.cases[f"{case}, processor time"] = {name: each[1:] for name, each in spent.items()}
+    run.units[f"{case}, processor time"] = "µs of the server a request"
+
+
 def measure_batching(run: report.Run, work: Path, rounds: int) -> None:
     """Requests per second of a small convolutional network for 32 clients, batching on and off."""
     model, parameters = work / "cnn", work / "batching.pbtxt"
@@ -157,6 +180,7 @@ def measure_batching(run: report.Run, work: Path, rounds: int) -> None:
 MEASURES = {
     "start": measure_start,
     "grpc": measure_grpc,
+    "saturated": measure_saturated,
     "rest": measure_rest,
     "large": measure_large,
     "batching": measure_batching,

@@ -48,7 +48,10 @@ def rest(url: str, body: Path, connections: int, seconds: int) -> float:
         output = _output(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, url])
     if "Non-2xx" in output or "Socket errors" in output:
         raise MeasurementFailed(f"wrk at {url}:\n{output}")
-    return _number(r"Requests/sec:\s+([\d.]+)", output)
+    rate = _number(r"Requests/sec:\s+([\d.]+)", output)
+    if not rate:
+        raise MeasurementFailed(f"{url} answered nothing for {seconds} s; is something else using the machine?")
+    return rate
 
 
 def rpc(address: str, method: str, message: Path, streams: int, connections: int = 1) -> float:

@@ -56,6 +56,8 @@ BARS = (
     Bar("gRPC, 8 in flight", "labkit Predict", ("echo",), 1.5, more_is_better=False),
     Bar("gRPC, 1 in flight", "labkit Predict", ("labkit REST",), 1, more_is_better=False),
     Bar("gRPC, 8 in flight", "labkit Predict", ("labkit REST",), 1, more_is_better=False),
+    Bar("gRPC, saturated", "labkit Predict", ("echo",), 0.5),
+    Bar("gRPC, saturated, processor time", "labkit Predict", ("echo",), None, more_is_better=False),
     Bar("REST, CNN, 32 clients", "batching on", ("batching off",), 2),
     Bar("gRPC, CNN, 32 clients", "batching on", ("batching off",), 2),
     Bar("Python clients", "grpcio", ("requests",), 1, more_is_better=False),

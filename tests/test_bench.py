@@ -113,13 +113,36 @@ def test_only_a_server_that_is_awake_answers(echo: servers.Server) -> None:
             assert call(b"awake again", timeout=30) == b"awake again"
 
 
+def test_a_servers_processor_time_is_that_of_its_calls(echo: servers.Server) -> None:
+    before = echo.processor_seconds()
+    with grpc.insecure_channel(echo.address) as channel:
+        call = channel.unary_unary(ECHO)
+        while echo.processor_seconds() < before + 0.1:
+            call(b"once more", timeout=30, wait_for_ready=True)
+    with echo.awake():
+        pass
+    suspended = echo.processor_seconds()
+    sum(range(10**6))
+    assert echo.processor_seconds() == suspended > before
+
+
+@pytest.mark.skipif(not load.tools()["wrk"], reason="wrk is not installed")
+def test_no_answer_at_all_is_no_rate(echo: servers.Server, tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text("{}")
+    with echo.awake():
+        pass
+    with pytest.raises(load.MeasurementFailed, match="answered nothing"):
+        load.rest(f"http://{echo.address}/", body, connections=1, seconds=1)
+
+
 @pytest.mark.parametrize("with_tools", [True, False])
 def test_calls_are_counted(
     echo: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_tools: bool
 ) -> None:
     if not with_tools:
         monkeypatch.setattr(load, "tools", lambda: {"wrk": None, "h2load": None})
-    monkeypatch.setattr(load, "RPC_SECONDS", 0.1)
+    monkeypatch.setattr(load, "RPC_SECONDS", 0.5)
     message = tmp_path / "message.bin"
     message.write_bytes(b"\x00\x00\x00\x00\x02hi")
     assert load.rpc(echo.address, ECHO, message, 2) > 0
