@@ -1,19 +1,18 @@
 """The clock on the wall jumps: back and forth by years. Nothing that waits may look at it."""
 
-import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from soak.models import Numbered
 from soak.traffic import Traffic, both_protocols
 
 from .. import served
-from ..served import Served, until
+from ..served import until
 from .target import target
 
 # A program of Python's can only be shown another time in its own process: every question to the clock is answered years
@@ -42,21 +41,17 @@ def jumping(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served.subprocess, "Popen", with_it)
 
 
-@pytest.fixture
-def server(serve, jumping: None, base: Path, saved_models) -> Iterator[Served]:
-    shutil.copytree(saved_models.slow / "1", base / "1")
-    return serve("model", base, "--rest_api_timeout_in_ms=1000", "--drain_seconds=60")
+def wait(seconds: float) -> dict:
+    """A request that is worked on for so long."""
+    return {"signature_name": "wait", "inputs": {"seconds": [seconds], "x": [7.0]}}
 
 
-WAIT = {"signature_name": "wait", "inputs": {"seconds": [600.0], "x": [7.0]}}
-
-
-def test_deadlines_hold(server: Served) -> None:
+def test_deadlines_hold(serve, jumping: None, saved_models) -> None:
     """§2.8: neither at once nor never."""
-    answer = server.predict(WAIT)
+    server = serve("slow", saved_models.slow, "--rest_api_timeout_in_ms=1000")
+    answer = server.predict(wait(600.0))
     assert (answer.status, answer.json["error"]) == (504, "Timed out waiting for notification")
-    quick = {"signature_name": "wait", "inputs": {"seconds": [0.3], "x": [7.0]}}
-    assert server.predict(quick).json == {"outputs": [7.0]}
+    assert server.predict(wait(0.3)).json == {"outputs": [7.0]}
 
 
 def test_versions_are_polled_swapped_and_reloaded(serve, jumping: None, base: Path, numbered: Numbered) -> None:
@@ -76,13 +71,16 @@ def test_versions_are_polled_swapped_and_reloaded(serve, jumping: None, base: Pa
     assert "Traceback" not in server.stderr
 
 
-def test_it_drains(server: Served) -> None:
+def test_it_drains(serve, jumping: None, saved_models) -> None:
     """§1.11 [deviation §13]: the request in flight is answered, then it ends."""
+    server = serve("slow", saved_models.slow, "--drain_seconds=60")
     answers: list = []
-    body = {"signature_name": "wait", "inputs": {"seconds": [0.9], "x": [7.0]}}
-    asking = threading.Thread(target=lambda: answers.append(server.predict(body)))
+    asking = threading.Thread(target=lambda: answers.append(server.predict(wait(3.0))))
+    busy = psutil.Process(server.process.pid)
+    before = sum(busy.cpu_times()[:2])
     asking.start()
-    until(lambda: server.states(), "it answers")
+    until(lambda: sum(busy.cpu_times()[:2]) - before > 0.3, "the request is running")
     server.terminate()
     asking.join()
+    assert answers[0].json == {"outputs": [7.0]}
     assert server.exit_status(30) == 0
