@@ -15,7 +15,7 @@ from soak.vanishing import VANISHING
 from ..served import Served, until
 from .target import target
 
-TIMES = 10
+TIMES = 60
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, numbered: Numbered) -> Iter
 
 @pytest.mark.parametrize("how", VANISHING)
 def test_nothing_is_kept(server: Served, how: str) -> None:
-    """Ten of them: connections and what came of their messages are let go."""
+    """Sixty of them: connections and what came of their messages are let go."""
     process = psutil.Process(server.process.pid)
     vanish = VANISHING[how]
     vanish(target(server))  # the first makes what is made once: threads, buffers
@@ -38,7 +38,7 @@ def test_nothing_is_kept(server: Served, how: str) -> None:
     until(lambda: process.num_fds() <= files + 2, "their connections are closed")
     assert server.predict({"instances": [[1.0]]}).json["predictions"][0]["v"] == [1.0]
     grown = (process.memory_info().rss - resident) / MIB
-    assert grown < 60, f"{grown:.0f} MiB more, after {TIMES} clients that left up to 10 MB each"
+    assert grown < 200, f"{grown:.0f} MiB more, after {TIMES} clients that left 5 MB and more each"
     assert "Traceback" not in server.stderr
 
 
