@@ -19,7 +19,7 @@ import grpc
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 
 _SERVICE = "/tensorflow.ProfilerService/"
-_LEVELS = ("host_tracer_level", "device_tracer_level", "python_tracer_level")
+_LEVELS = ("host_tracer_level", "device_tracer_level")  # upstream has no Python that python_tracer_level could trace
 _SURELY_EVENTS = 65_536  # bytes; a smaller file is looked into
 _STATUS_CODES = {status.value[0]: status for status in grpc.StatusCode}
 

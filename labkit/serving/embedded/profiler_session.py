@@ -24,6 +24,16 @@ class _ProfilerError(Exception):
     """What the extension raises: its arguments are None, None, the message and a dict."""
 
 
+class _Level:
+    """A level as TensorFlow 2.21 takes it: a plain int it ignores, and logs that it "expects an i value"."""
+
+    def __init__(self, level: int) -> None:
+        self._level = level
+
+    def __index__(self) -> int:
+        return self._level
+
+
 class Recording:
     """The profiler, recording from now on. A process has one at a time."""
 
@@ -31,8 +41,7 @@ class Recording:
         """Start.
 
         Args:
-            options: ``host_tracer_level``, ``device_tracer_level`` and ``python_tracer_level``; for those left out,
-                TensorFlow's defaults.
+            options: ``host_tracer_level`` and ``device_tracer_level``; for those left out, TensorFlow's defaults.
 
         Raises:
             StatusError: INTERNAL, another recording is going on; UNIMPLEMENTED, this TensorFlow has no such module.
@@ -40,7 +49,7 @@ class Recording:
         self._folder = tempfile.TemporaryDirectory(prefix="labkit-profile-")
         self._session = _extension().ProfilerSession()
         try:
-            self._session.start(self._folder.name, dict(options))
+            self._session.start(self._folder.name, {name: _Level(level) for name, level in options.items()})
         except _errors() as error:
             self.discard()
             raise StatusError(Code.INTERNAL, _text(error)) from None

@@ -149,15 +149,15 @@ def test_an_answer_with_the_profile_in_it(profiled: Served, grpc_calls: GrpcCall
     """§11.2: emit_xspace; the answer's field 8 holds it, field 7 says whether anything happened."""
     with Asking(profiled):
         answer = profile(grpc_calls, 300).result()
-    assert b"product:" in answer
-    nothing = profile(grpc_calls, levels={"host_tracer_level": 0, "device_tracer_level": 0}).result()
-    assert nothing.startswith(bytes([7 << 3, 1])), "empty_trace"
+        nothing = profile(grpc_calls, 300, {"host_tracer_level": 0, "device_tracer_level": 0}).result()
+    assert b"SessionRun" in answer
+    assert nothing.startswith(bytes([7 << 3, 1])), "empty_trace: the levels are those that were asked for"
     assert not answer.startswith(bytes([7 << 3, 1]))
 
 
 def test_the_python_tracer(profiled: Served, grpc_calls: GrpcCalls) -> None:
     """An option that TensorBoard offers: here there is no model in Python, but it must not hurt."""
-    levels = {"host_tracer_level": 2, "python_tracer_level": 1}
+    levels = {"host_tracer_level": 3, "python_tracer_level": 1}  # 3 also shows operations that proved to be cheap
     with Asking(profiled):
         assert b"product:" in profile(grpc_calls, 300, levels).result()
 
