@@ -7,22 +7,19 @@ the same loop, so a lookup and a switch never overlap, and one model's trouble d
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from labkit.serving.embedded import memory
 from labkit.serving.embedded.arrivals import Arrivals
 from labkit.serving.embedded.config import PLATFORM, ModelConfig, explain_missing
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.storage import SAVED_MODEL, VersionFolder, version_folders
+from labkit.serving.embedded.transitions import Transitions
 from labkit.serving.embedded.versions import AspiredVersionPolicy, Model, State, Version
 
 logger = logging.getLogger(__name__)
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -63,11 +60,9 @@ class ModelManager:
                 thread.
             options: how to go about it.
         """
-        self._load = load
         self._options = options
+        self._transitions = Transitions(load, options.load_threads, options.retries, options.retry_seconds)
         self._arrivals = Arrivals(options.model_files, strict=options.strict, looks_again=options.poll_seconds > 0)
-        # Not the loop's own threads: looking at folders must not wait for models that load.
-        self._threads = ThreadPoolExecutor(options.load_threads or 4 * (os.cpu_count() or 1), "load")
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: set[str] = set()
         self._started = False
@@ -300,50 +295,8 @@ class ModelManager:
     def _decide(self, model: Model) -> None:
         for version in model.to_unload(self._options.policy):
             version.state = State.UNLOADING
-            self._spawn(self._unload(model, version))
+            self._spawn(self._transitions.unload(model, version))
         for folder in model.to_load(self._options.policy):
             version = model.versions.setdefault(folder.version, Version(folder.version))
             version.state, version.error, version.dropped = State.LOADING, None, asyncio.Event()
-            self._spawn(self._load_version(model, version, folder))
-
-    async def _load_version(self, model: Model, version: Version, folder: VersionFolder) -> None:
-        where = f"{{name: {model.config.name} version: {folder.version}}}"
-        fingerprint = await self._in_thread(folder.fingerprint)
-        error, tries = None, 1 + self._options.retries
-        while tries and not version.dropped.is_set():
-            try:
-                version.servable = await self._in_thread(self._load, model.config.name, folder)
-            except Exception as failure:
-                error = failure if isinstance(failure, StatusError) else StatusError(Code.UNKNOWN, repr(failure))
-                logger.error("Loading servable: %s failed: %s", where, error)
-            else:
-                version.state = State.AVAILABLE
-                logger.info("Successfully loaded servable version %s", where)
-                model.tell()
-                return
-            tries -= 1
-            if tries:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(version.dropped.wait(), self._options.retry_seconds)
-        version.state, version.error, version.failed_fingerprint = State.END, error, fingerprint
-        if version.dropped.is_set():
-            version.failed_fingerprint = None
-        model.tell()
-
-    async def _unload(self, model: Model, version: Version) -> None:
-        servable = version.servable
-        assert servable is not None
-        await servable.drained()
-        version.servable = None
-        try:
-            await self._in_thread(servable.session.close)
-        except StatusError as error:
-            logger.error("Unloading %s version %s failed: %s", model.config.name, version.number, error)
-        del servable
-        await self._in_thread(memory.give_back)
-        version.state = State.END
-        logger.info("Successfully unloaded servable version {name: %s version: %s}", model.config.name, version.number)
-        model.tell()
-
-    async def _in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+            self._spawn(self._transitions.load(model, version, folder))

@@ -120,7 +120,10 @@ def test_a_trace_as_users_make_it(serve, saved_models, tmp_path: Path, runtime: 
 
     server = serve("many", saved_models.many, f"--tensorflow_runtime={runtime}")
     with Asking(server):
-        tf.profiler.experimental.client.trace(f"grpc://127.0.0.1:{server.grpc_port}", str(tmp_path), 300)
+        options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)  # operations that are cheap, too
+        tf.profiler.experimental.client.trace(
+            f"grpc://127.0.0.1:{server.grpc_port}", str(tmp_path), 300, options=options
+        )
     (written,) = tmp_path.rglob("*.xplane.pb")
     assert written.name == f"127.0.0.1_{server.grpc_port}.xplane.pb"
     assert written.parent.parent == tmp_path / "plugins" / "profile", "where TensorBoard looks"
