@@ -40,9 +40,6 @@ def main(argv: list[str] | None = None) -> int:
         return getattr(import_module(module), function)(arguments[1:])
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # who reads our output, `head` for one, has enough; Python's own last flush must not fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # 128 + SIGPIPE, as a shell says it
     except Exception as error:
         from labkit.errors import LabkitError
 

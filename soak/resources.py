@@ -82,5 +82,7 @@ class Watch:
 
 def growth_per_hour(samples: Sequence[Sample]) -> float:
     """Bytes of memory that an hour adds, by a straight line through the samples (least squares)."""
+    if len(samples) < 2:
+        return 0.0
     times = [sample.seconds / 3600 for sample in samples]
     return statistics.linear_regression(times, [sample.resident for sample in samples]).slope

@@ -71,3 +71,8 @@ def test_problems_are_told(title: str) -> None:
     page = report.page(run, "picture.svg")
     assert "- Result: problems, listed at the end" in page
     assert f"- {run.problems()[0]}" in page.splitlines()
+
+
+def test_a_run_of_a_moment_has_no_trend() -> None:
+    trend = Trend(_samples(1.0)[:1])
+    assert (trend.growth, trend.spread, trend.lowest) == (0, 0, 400 * MIB)
