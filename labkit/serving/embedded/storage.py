@@ -48,15 +48,18 @@ class VersionFolder:
             return None  # a load says why it cannot be read
 
     def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
-        """Names, sizes and times of its files: a version that failed to load is tried again once this changes."""
-        files = sorted(path for path in self.path.rglob("*") if path.is_file())
-        return tuple((str(path.relative_to(self.path)), *_size_and_time(path)) for path in files)
+        """Names, sizes and times of its files: a version that failed to load is tried again once this changes.
+
+        What cannot be looked at, or goes meanwhile, is no error: it changes the answer.
+        """
+        files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(self.path) for name in names)
+        return tuple((os.path.relpath(file, self.path), *_size_and_time(file)) for file in files)
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def _size_and_time(file: str) -> tuple[int, int]:
     try:
-        found = path.stat()
-    except OSError:  # gone since it was listed
+        found = os.stat(file)
+    except OSError:  # gone since it was listed, or out of reach
         return (-1, -1)
     return (found.st_size, found.st_mtime_ns)
 

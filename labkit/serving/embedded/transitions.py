@@ -71,7 +71,7 @@ class Transitions:
         version.servable = None
         try:
             await self._in_thread(servable.session.close)
-        except StatusError as error:
+        except Exception as error:  # whatever it is, the version has ended
             logger.error("Unloading %s version %s failed: %s", model.config.name, version.number, error)
         del servable
         await self._in_thread(memory.give_back)

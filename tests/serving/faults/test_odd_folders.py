@@ -65,6 +65,12 @@ def _pipe_inside(folder: Path) -> None:
     os.mkfifo(folder / "saved_model.pb")
 
 
+def _too_long(folder: Path) -> None:
+    """In `folder`, a link to a name that no file can have: asking what it leads to is an error of its own."""
+    folder.mkdir(exist_ok=True)
+    (folder / "notes").symlink_to("n" * 300)
+
+
 ODD: dict[str, Callable[[Path], object]] = {
     "a link to itself": _loop,
     "a link to nothing": lambda folder: folder.symlink_to(folder.parent / "nothing"),
@@ -76,6 +82,7 @@ ODD: dict[str, Callable[[Path], object]] = {
     "a pipe for a model": _pipe_inside,
     "a folder for a model": lambda folder: (folder / "saved_model.pb").mkdir(parents=True),
     "a link to itself for a model": lambda folder: folder.mkdir() or _loop(folder / "saved_model.pb"),
+    "a link to what cannot be": _too_long,
 }
 
 
@@ -95,6 +102,15 @@ def test_odd_versions_are_waited_for(serve, base: Path, numbered: Numbered) -> N
         operator.look_now()
     until(lambda: _version(server) == 100, "the next version answers")
     assert "Traceback" not in server.stderr
+
+
+def test_an_odd_link_beside_a_model(serve, base: Path, numbered: Numbered) -> None:
+    """It is none of the model's files, and keeps no version from loading."""
+    _too_long(numbered.add(base, 1))
+    server = serve("model", base)
+    _too_long(numbered.add(base.parent / "aside", 2))
+    (base.parent / "aside" / "2").rename(base / "2")
+    until(lambda: server.states() == {2: "AVAILABLE", 1: "END"}, "version 2 answers")
 
 
 @pytest.mark.parametrize("title", ODD)

@@ -82,6 +82,20 @@ def test_locked_while_it_serves(serve: Callable[..., Served], base: Path, number
     assert "Traceback" not in server.stderr
 
 
+def test_a_version_that_may_be_listed_only(serve: Callable[..., Served], base: Path, numbered: Numbered) -> None:
+    """Names without what stands behind them: it waits, the version before answers, the next one comes."""
+    numbered.add(base, 1)
+    server = serve("model", base)
+    aside = numbered.add(base.parent / "aside", 2)
+    aside.chmod(0o444)
+    hidden = aside.rename(base / "2")
+    until(lambda: f"Waiting for a saved_model.pb in {hidden}" in server.stderr, "the log says that it waits")
+    numbered.add(base, 3)
+    until(lambda: server.states() == {3: "AVAILABLE", 1: "END"}, "version 3 answers")
+    assert "Traceback" not in server.stderr
+    hidden.chmod(0o755)
+
+
 def test_models_that_cannot_be_written(serve: Callable[..., Served], base: Path, numbered: Numbered) -> None:
     """A read-only folder is enough, through a whole life: start, requests, swap, rollback, end."""
     numbered.add(base, 1), numbered.add(base, 2)
