@@ -62,7 +62,7 @@ class GrpcApi(grpc.GenericRpcHandler):
             "ModelService/HandleReloadConfigRequest": models.reload,
         }
         self._handlers = {
-            f"/tensorflow.serving.{name}": grpc.unary_unary_rpc_method_handler(_answering(method))
+            f"/tensorflow.serving.{name}": grpc.unary_unary_rpc_method_handler(answering(method))
             for name, method in methods.items()
         }
 
@@ -71,7 +71,7 @@ class GrpcApi(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
-def _answering(method: Method) -> Method:
+def answering(method: Method) -> Method:
     """`method` with every error turned into a gRPC status."""
 
     async def answer(message: bytes, context: Context) -> bytes:

@@ -8,7 +8,6 @@ import asyncio
 import shutil
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from labkit.serving.embedded.grpc_requests import Context, parsed
+from labkit.serving.embedded.grpc_services import answering
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 
 _SERVICE = "/tensorflow.ProfilerService/"
 _LEVELS = ("host_tracer_level", "device_tracer_level")  # upstream has no Python that python_tracer_level could trace
 _SURELY_EVENTS = 65_536  # bytes; a smaller file is looked into
-_STATUS_CODES = {status.value[0]: status for status in grpc.StatusCode}
 
 
 class ProfilerService(grpc.GenericRpcHandler):
@@ -31,7 +31,7 @@ class ProfilerService(grpc.GenericRpcHandler):
         self._thread: ThreadPoolExecutor | None = None
         self._running: tuple[str, threading.Event] | None = None  # the session's name, and what ends it early
         self._handlers = {
-            _SERVICE + name: grpc.unary_unary_rpc_method_handler(_answering(method))
+            _SERVICE + name: grpc.unary_unary_rpc_method_handler(answering(method))
             for name, method in {"Profile": self._profile, "Terminate": self._terminate}.items()
         }
 
@@ -44,8 +44,8 @@ class ProfilerService(grpc.GenericRpcHandler):
         if self._running:
             self._running[1].set()
 
-    async def _profile(self, message: bytes) -> bytes:
-        request = _parsed(_messages().profile_request, message)
+    async def _profile(self, message: bytes, context: Context) -> bytes:
+        request = parsed(_messages().profile_request, message)
         if self._running:
             raise StatusError(Code.INTERNAL, "Another profiling session active.")
         stop, left = threading.Event(), threading.Event()
@@ -64,24 +64,11 @@ class ProfilerService(grpc.GenericRpcHandler):
         self._running = None
         running.exception()  # also heard if the client left
 
-    async def _terminate(self, message: bytes) -> bytes:
-        session_id = _parsed(_messages().terminate_request, message).session_id
+    async def _terminate(self, message: bytes, context: Context) -> bytes:
+        session_id = parsed(_messages().terminate_request, message).session_id
         if self._running and self._running[0] == session_id:
             self.finish()
         return b""
-
-
-def _answering(method: Callable[[bytes], Awaitable[bytes]]) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    """`method` with its errors turned into gRPC statuses."""
-
-    async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        try:
-            return await method(message)
-        except StatusError as error:
-            await context.abort(_STATUS_CODES[error.code], error.message)
-            raise AssertionError("abort raises") from None
-
-    return answer
 
 
 def _record(request: Any, stop: threading.Event, left: threading.Event) -> bytes:
@@ -90,7 +77,7 @@ def _record(request: Any, stop: threading.Event, left: threading.Event) -> bytes
 
     from labkit.serving.embedded.profiler_session import Recording
 
-    options = _parsed(ProfileOptions, request.opts)
+    options = parsed(ProfileOptions, request.opts)
     place = None if request.emit_xspace else _place(request)
     _wait(stop, options.start_timestamp_ns / 1e9 - time.time() if options.start_timestamp_ns else 0.0)
     # Options without a version are unset ones; the defaults count then.
@@ -133,24 +120,15 @@ def _is_empty(recorded: Path) -> bool:
 def _place(request: Any) -> Path:
     """Where the client wants its profile: one file for each host, in a folder for each session."""
     names = (request.session_id, f"{request.host_name.replace(':', '_')}.xplane.pb")
-    if "://" in request.repository_root or not Path(request.repository_root).is_absolute():
+    root = request.repository_root
+    if "://" in root or "\0" in root or not Path(root).is_absolute():
         raise invalid_argument(
-            f"The profile is to be written to '{request.repository_root}'; this server writes to absolute paths of its "
-            "own machine only."
+            f"The profile is to be written to {root!r}; this server writes to absolute paths of its own machine only."
         )
     for name in names:
-        if name != Path(name).name or name == "..":
-            raise invalid_argument(f"'{name}' is to be the name of a file or folder in the profile's folder")
-    return Path(request.repository_root, *names)
-
-
-def _parsed(kind: type, message: bytes) -> Any:
-    from google.protobuf.message import DecodeError
-
-    try:
-        return kind.FromString(message)
-    except DecodeError as error:
-        raise invalid_argument(f"The message is not a {kind.__name__}: {error}") from None
+        if name != Path(name).name or name == ".." or "\0" in name:
+            raise invalid_argument(f"{name!r} is to be the name of a file or folder in the profile's folder")
+    return Path(root, *names)
 
 
 class _Messages(NamedTuple):

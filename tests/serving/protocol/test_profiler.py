@@ -185,6 +185,8 @@ def test_terminate(grpc_calls: GrpcCalls, tmp_path: Path) -> None:
         ({"repository_root": "{folder}", "session_id": ".."}, "INVALID_ARGUMENT", "'..'"),
         ({"repository_root": "{folder}", "session_id": "../other"}, "INVALID_ARGUMENT", "'../other'"),
         ({"repository_root": "{folder}", "host_name": "../../host"}, "INVALID_ARGUMENT", "'../../host.xplane.pb'"),
+        ({"repository_root": "{folder}", "session_id": "o\0ne"}, "INVALID_ARGUMENT", r"'o\x00ne'"),
+        ({"repository_root": "{folder}\0"}, "INVALID_ARGUMENT", "absolute paths"),
         ({"repository_root": "{folder}/file"}, "INTERNAL", "{folder}/file/one/h_1.xplane.pb, as seen by the server"),
     ],
 )
