@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _FOOTER_BYTES = 48
+_MOST_SHARDS = 100_000  # five digits are meant for their numbers; a wrong byte may say two thousand million
 _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 
 
@@ -23,7 +24,10 @@ def shard_sizes(index: Path) -> list[int]:
 
     try:
         entries = dict(_entries(index.read_bytes()))
-        sizes = [0] * BundleHeaderProto.FromString(entries.pop(b"")).num_shards
+        shards = BundleHeaderProto.FromString(entries.pop(b"")).num_shards
+        if shards > _MOST_SHARDS:
+            raise ValueError(f"{index} speaks of {shards} files")
+        sizes = [0] * shards
         for value in entries.values():
             entry = BundleEntryProto.FromString(value)
             sizes[entry.shard_id] = max(sizes[entry.shard_id], entry.offset + entry.size)

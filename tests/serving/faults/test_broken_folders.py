@@ -33,6 +33,14 @@ def _flip(path: Path) -> None:
     _write(path, bytes(content))
 
 
+def _endless(index: Path) -> None:
+    """The index's header says that there are 2147483647 files of variables."""
+    content = index.read_bytes()
+    one_shard = bytes.fromhex("08011a020801")
+    assert content.count(one_shard) == 1
+    _write(index, content.replace(one_shard, bytes.fromhex("08ffffffff07")))
+
+
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no SavedModel": (lambda folder: _write(folder / "saved_model.pb", b"x"), "Read less bytes than requested"),
     "an empty SavedModel": (lambda folder: _cut(folder / "saved_model.pb", 0), "Could not find meta graph"),
@@ -41,6 +49,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no bytes of variables": (lambda folder: _cut(folder / DATA, 0), "Read less bytes than requested"),
     "a wrong byte in the variables": (lambda folder: _flip(folder / DATA), "Checksum does not match"),
     "half an index of variables": (lambda folder: _cut(folder / "variables" / "variables.index", 60), "not an sstable"),
+    "an endless index": (
+        lambda folder: _endless(folder / "variables" / "variables.index"),
+        "block checksum mismatch",
+    ),
     "no shard": (lambda folder: (folder / DATA).unlink(), "variables.data-00000-of-00001"),
 }
 
