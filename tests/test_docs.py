@@ -21,7 +21,7 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
-def test_configurations_are_read_as_the_server_reads_them(repository):
+def test_configurations_are_read_as_the_server_reads_them(repository, tmp_path):
     found = blocks(repository / "docs" / "model-server.md", "textproto")
     kinds = {re.match(r"# (\w+)\n", text)[1]: text for text in found}
     assert kinds.keys() == {"ModelServerConfig", "BatchingParameters", "MonitoringConfig", "SSLConfig"}
@@ -31,7 +31,8 @@ def test_configurations_are_read_as_the_server_reads_them(repository):
         config_protos.parse(ModelServerConfig, kinds["ModelServerConfig"], "docs").model_config_list.config
     )
     assert penguins.labels == {"canary": 2, "stable": 1}
-    assert batching.parameters(kinds["BatchingParameters"], "docs").max_batch_size == 16
+    (tmp_path / "batching").write_text(kinds["BatchingParameters"])
+    assert batching.read_parameters(tmp_path / "batching").max_batch_size == 16
 
 
 def test_the_flags_of_every_serve_command_exist(repository):

@@ -41,16 +41,15 @@ def run_command(
         ports: gRPC and REST port on this machine.
         flags: further flags. A file that one of them names (``..._file``) is mounted at its own path.
     """
-    files = [Path(str(value)).resolve() for flag, value in flags.items() if _is_file(flag, value)]
-    named = {flag: Path(str(value)).resolve() if _is_file(flag, value) else value for flag, value in flags.items()}
+    files = {flag: Path(str(value)).resolve() for flag, value in flags.items() if _is_file(flag, value)}
     return [
         *(program, "run", "--rm", "--init", f"--name={container_name(model, ports[0])}"),
         f"--publish=127.0.0.1:{ports[0]}:{GRPC_PORT}",
         f"--publish=127.0.0.1:{ports[1]}:{REST_PORT}",
-        *(f"--mount={_mount(source, target)}" for source, target in [(base_path, f"/models/{model}")]),
-        *(f"--mount={_mount(file, str(file))}" for file in files),
+        f"--mount={_mount(base_path, f'/models/{model}')}",
+        *(f"--mount={_mount(file, str(file))}" for file in files.values()),
         f"--env=MODEL_NAME={model}",
-        *(image, *flag_words(named)),
+        *(image, *flag_words({**flags, **files})),
     ]
 
 

@@ -1,7 +1,7 @@
 """Requests that wait to be run together: tasks, batches of them, and a queue of batches.
 
-Nothing here locks; `batching.BatchScheduler` does. A batch fills as requests come, and is taken as a whole. The rules
-are those of TensorFlow's SharedBatchScheduler, which TensorFlow Serving uses.
+Nothing here locks; `batch_scheduler.BatchScheduler` does. A batch fills as requests come, and is taken as a whole. The
+rules are those of TensorFlow's SharedBatchScheduler, which TensorFlow Serving uses.
 """
 
 import asyncio

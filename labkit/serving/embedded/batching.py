@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from labkit.serving.embedded.batch_queue import QueueLimits
 from labkit.serving.embedded.batch_scheduler import BatchScheduler
@@ -121,32 +121,15 @@ class Batching:
 
 
 def read_parameters(path: Path | str) -> BatchingParameters:
-    """The parameters in the file at `path`.
+    """The parameters in the file at `path`; wrapped numbers that are missing there keep their default.
 
     Raises:
-        StatusError: NOT_FOUND or INVALID_ARGUMENT, it cannot be read.
+        StatusError: NOT_FOUND, it cannot be read; INVALID_ARGUMENT, it does not parse, or its values do not fit each
+            other.
     """
     from labkit.serving.embedded import config_protos
 
-    return _from_message(config_protos.read("BatchingParameters", path), path)
-
-
-def parameters(text: str, where: str) -> BatchingParameters:
-    """Read BatchingParameters from `text` in protobuf's text format.
-
-    Args:
-        text: as in ``max_batch_size { value: 32 }``; wrapped numbers that are missing keep their default.
-        where: the file it comes from, for messages.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, it cannot be read, or its values do not fit each other.
-    """
-    from labkit.serving.embedded import config_protos
-
-    return _from_message(config_protos.parse("BatchingParameters", text, where), where)
-
-
-def _from_message(message: Any, where: Path | str) -> BatchingParameters:
+    message = config_protos.read("BatchingParameters", path)
     plain = ("allowed_batch_sizes", "pad_variable_length_inputs")
     values = {field.name: value.value for field, value in message.ListFields() if field.name not in plain}
     try:
@@ -158,4 +141,4 @@ def _from_message(message: Any, where: Path | str) -> BatchingParameters:
             pad_variable_length_inputs=message.pad_variable_length_inputs,
         )
     except StatusError as error:
-        raise StatusError(error.code, f"{error.message} ({where})") from None
+        raise StatusError(error.code, f"{error.message} ({path})") from None

@@ -1,4 +1,4 @@
-"""A session whose runs wait for others, to be run with them. `batching` has the threads that do it."""
+"""A session whose runs wait for others, to be run with them. `batch_scheduler` has the threads that do it."""
 
 import asyncio
 import itertools
@@ -19,7 +19,8 @@ from labkit.serving.embedded.status import Code, StatusError
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-    from labkit.serving.embedded.batching import BatchingParameters, BatchScheduler
+    from labkit.serving.embedded.batch_scheduler import BatchScheduler
+    from labkit.serving.embedded.batching import BatchingParameters
 
 _MOST_KNOWN = 256
 
@@ -157,8 +158,9 @@ class BatchingSession:
         self, queue: SessionQueue, parts: Sequence[Part], limits: RunLimits
     ) -> Sequence[list[np.ndarray] | Exception]:
         """What each part gets: outputs, or an error."""
+        rows = self.parameters.filled_up(sum(part.rows for part in parts))
         try:
-            feeds, rows = self._merged(queue, parts), self.parameters.filled_up(sum(part.rows for part in parts))
+            feeds = self._merged(queue, parts, rows)
         except Exception as error:
             return [error] * len(parts)
         try:
@@ -175,8 +177,7 @@ class BatchingSession:
         ends = list(itertools.accumulate(part.rows for part in parts))
         return [[output[end - part.rows : end] for output in outputs] for part, end in zip(parts, ends, strict=True)]
 
-    def _merged(self, queue: SessionQueue, parts: Sequence[Part]) -> list[tuple[str, np.ndarray]]:
-        rows = self.parameters.filled_up(sum(part.rows for part in parts))
+    def _merged(self, queue: SessionQueue, parts: Sequence[Part], rows: int) -> list[tuple[str, np.ndarray]]:
         pad = self.parameters.pad_variable_length_inputs
         columns = zip(*(part.arrays for part in parts), strict=True)
         return [(name, merged(name, column, rows, pad)) for name, column in zip(queue.types, columns, strict=True)]
