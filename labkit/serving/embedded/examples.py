@@ -1,7 +1,7 @@
 """Classify, Regress and MultiInference: a signature that takes serialized tf.Examples and answers in a fixed form.
 
 The rules and messages are TensorFlow Serving's (servables/tensorflow/multi_inference.cc, util.cc, and those that
-`example_signatures` names). The functions whose names begin with `answer` take and give protobuf messages; what comes
+`example_signatures` names). The functions whose names end with `_steps` take and give protobuf messages; what comes
 before them knows no protocol.
 """
 
@@ -21,9 +21,8 @@ from labkit.serving.embedded.example_signatures import (
     values,
 )
 from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Servable, Signature
-from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
-from labkit.serving.embedded.steps import Steps, complete
+from labkit.serving.embedded.steps import Steps
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.classification_pb2 import (
@@ -204,29 +203,6 @@ def multi_inference_steps(request: "MultiInferenceRequest", servable: Servable) 
         else:
             _fill_values(result.regression_result, answer)
     return response
-
-
-def answer_classify(
-    request: "ClassificationRequest", servable: Servable, limits: RunLimits
-) -> "ClassificationResponse":
-    """The response to a Classify request, in this thread.
-
-    Raises:
-        StatusError: as `classification`, and whatever an operation of the graph fails with.
-    """
-    return complete(classify_steps(request, servable), servable.session, limits)
-
-
-def answer_regress(request: "RegressionRequest", servable: Servable, limits: RunLimits) -> "RegressionResponse":
-    """The response to a Regress request, as `answer_classify`."""
-    return complete(regress_steps(request, servable), servable.session, limits)
-
-
-def answer_multi_inference(
-    request: "MultiInferenceRequest", servable: Servable, limits: RunLimits
-) -> "MultiInferenceResponse":
-    """The response to a MultiInference request, as `answer_classify`."""
-    return complete(multi_inference_steps(request, servable), servable.session, limits)
 
 
 def _check_one_model(tasks: "Sequence[InferenceTask]") -> None:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from labkit.serving.embedded import tensor_proto
 from labkit.serving.embedded.predict import prediction, signature_of
 from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Servable
-from labkit.serving.embedded.session import RunLimits
-from labkit.serving.embedded.steps import Steps, complete
+from labkit.serving.embedded.steps import Steps
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
@@ -40,14 +39,3 @@ def predict_steps(
     for name, array in outputs.items():
         tensor_proto.fill(response.outputs[name], array, as_content=tensor_content)
     return response
-
-
-def answer_predict(
-    request: "PredictRequest", servable: Servable, limits: RunLimits, tensor_content: bool = False
-) -> "PredictResponse":
-    """The response to a Predict request, in this thread.
-
-    Raises:
-        StatusError: as `predict_steps`, and whatever an operation of the graph fails with.
-    """
-    return complete(predict_steps(request, servable, tensor_content), servable.session, limits)

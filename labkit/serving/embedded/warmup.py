@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
+from labkit.serving.embedded.steps import Steps, complete
 from labkit.serving.embedded.tfrecord import TFRecordError, records
 
 if TYPE_CHECKING:
@@ -114,24 +115,24 @@ def _answer(servable: Servable, log: "PredictionLog", where: str) -> None:
     kind = log.WhichOneof("log_type")
     if kind is None:
         return  # as upstream, a record without content is passed over
-    answer = _answers().get(kind)
-    if answer is None:
+    steps = _steps().get(kind)
+    if steps is None:
         number = log.DESCRIPTOR.fields_by_name[kind].number
         raise StatusError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number} ({kind}) {where}")
     try:
-        answer(getattr(log, kind).request, servable, RunLimits())
+        complete(steps(getattr(log, kind).request, servable), servable.session, RunLimits())
     except StatusError as error:
         raise StatusError(error.code, f"{error.message} {where}") from error
 
 
 @cache
-def _answers() -> dict[str, Callable[[Any, Servable, RunLimits], object]]:
+def _steps() -> dict[str, Callable[[Any, Servable], Steps[Any]]]:
     """What answers each kind of log: the same functions that answer clients."""
     from labkit.serving.embedded import examples, predict_message
 
     return {
-        "predict_log": predict_message.answer_predict,
-        "classify_log": examples.answer_classify,
-        "regress_log": examples.answer_regress,
-        "multi_inference_log": examples.answer_multi_inference,
+        "predict_log": predict_message.predict_steps,
+        "classify_log": examples.classify_steps,
+        "regress_log": examples.regress_steps,
+        "multi_inference_log": examples.multi_inference_steps,
     }
