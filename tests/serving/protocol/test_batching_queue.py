@@ -3,10 +3,13 @@
 A batch that waits ten minutes is taken only when it is full.
 """
 
+import json
 import signal
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from ..served import Served, until
 from .test_config_file import configuration, entry
 
 FULL = "The batch scheduling queue to which this task was submitted is full"
+SLOW = json.dumps({"signature_name": "slow", "inputs": {"seconds": [2.0]}})
 TOO_LATE = "Run() timeout exceeded while waiting in batching queue"
 
 
@@ -115,15 +119,16 @@ def ask_other(server: Served, signature: str, **inputs: Any) -> Any:
     return server.ask("POST", "/v1/models/other:predict", sent).json["outputs"]
 
 
-def test_one_pool_of_threads_for_all_models(two_models, aside) -> None:
+def test_one_pool_of_threads_for_all_models(two_models) -> None:
     """§9.1: the only thread runs one model's batch, so the other model's request is answered after it."""
     server = two_models(num_batch_threads=1)
 
     def waits_for_the_other_model() -> bool:
-        busy = aside(ask, server, "slow", seconds=[3.0])
-        ask_other(server, "rows", x=[1.0])
-        was_before = bool(wait([busy], timeout=1.0).done)  # its client may hear of it a little later
-        return busy.result().status == 200 and was_before
+        with closing(server.connection()) as busy:
+            busy.request("POST", "/v1/models/m:predict", SLOW)  # sent when the other one is not yet
+            ask_other(server, "rows", x=[1.0])
+            was_before, _, _ = select([busy.sock], [], [], 1.0)  # its client may hear of it a little later
+            return busy.getresponse().status == 200 and bool(was_before)
 
     until(waits_for_the_other_model, "the other model's request waited for the thread")
 
