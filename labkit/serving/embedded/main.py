@@ -226,6 +226,8 @@ async def _start(manager: "ModelManager", listeners: "Listeners", configs: list[
 async def _poll_config_file(manager: "ModelManager", flags: Flags) -> None:
     """Put the config file in force again and again, as upstream: also when it has not changed."""
     seconds, complaint = flags.model_config_file_poll_wait_seconds, ""
+    patience = None if flags.strict_tensorflow_serving else flags.reload_timeout_seconds or None
+    outcomes = {Code.UNKNOWN: "is in force, but", Code.DEADLINE_EXCEEDED: "is read:"}
     while flags.model_config_file and seconds > 0:
         await asyncio.sleep(seconds)
         try:
@@ -235,12 +237,12 @@ async def _poll_config_file(manager: "ModelManager", flags: Flags) -> None:
                 continue
             if configs is None:
                 raise model_config.no_transition()
-            await manager.reload(configs)
+            await manager.reload(configs, patience)
             complaint = ""
         except StatusError as error:
             if str(error) != complaint:
-                how = "is in force, but" if error.code is Code.UNKNOWN else "is not put in force:"
-                logger.error("%s %s %s", flags.model_config_file, how, error)
+                outcome = outcomes.get(error.code, "is not put in force:")
+                logger.error("%s %s %s", flags.model_config_file, outcome, error)
             complaint = str(error)
 
 

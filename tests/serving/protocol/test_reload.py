@@ -162,6 +162,22 @@ def test_a_reload_has_a_deadline(serve, base: Path) -> None:
     assert answer(server, "m") == 5.0
 
 
+def test_a_file_that_is_read_again_waits_no_longer(serve, base: Path, tmp_path: Path) -> None:
+    """§7.3, §13: a model that does not come keeps no later configuration waiting [deviation of §5.15]."""
+    file, models = tmp_path / "models.config", [entry("m", base)]
+    file.write_text(configuration(*models))
+    polled = (f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=1", "--reload_timeout_seconds=1")
+    server = serve("ignored", "/not/there", *polled, *RETRIES)
+    for name, path in (("stuck", stuck(base.with_name("stuck"))), ("also", base)):
+        models.append(entry(name, path))
+        file.with_suffix(".new").write_text(configuration(*models))
+        file.with_suffix(".new").rename(file)
+        until(lambda: states(server, name), f"the model {name} is known")  # noqa: B023
+    until(lambda: answer(server, "also") == 5.0, "it answers")
+    assert states(server, "stuck") == {1: "LOADING"}
+    assert f"{file} is read: DEADLINE_EXCEEDED: The new configuration is in force, but after 1 s" in server.stderr
+
+
 def test_a_strict_reload_has_none(serve, base: Path) -> None:
     """§13, §5.15: upstream waits as long as the client does. (Another client's wait is the clock here.)"""
     server = serve("m", base, "--strict_tensorflow_serving", "--reload_timeout_seconds=1", *RETRIES)
