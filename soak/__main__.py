@@ -1,6 +1,6 @@
 """Load the model server for a long time: `python -m soak [--minutes 30] [--swaps 1000] [--quick]`.
 
-Writes docs/reliability.md; exit status 1: something failed that should not.
+Writes docs/reliability.md; exit status 1: something failed that should not; 130: Ctrl-C, nothing is written.
 """
 
 import argparse
@@ -67,4 +67,8 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("stopped; nothing is written", file=sys.stderr)
+        sys.exit(130)

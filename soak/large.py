@@ -48,16 +48,21 @@ def ask(target: Target, clients: int, megabytes: int) -> LargeLoad:
             predict = channel.unary_unary(_PREDICT, response_deserializer=PredictResponse.FromString)
             message = _message(target.model, number, megabytes)
             grpc.channel_ready_future(channel).result(_SECONDS)
-            start.wait()
-            try:
-                answer = predict(message, timeout=_SECONDS).outputs["y"].float_val[0]
-            except grpc.RpcError as error:
-                wrong.append(f"{error.code().name}: {error.details()}")
-            else:
-                if answer != number + 1:
-                    wrong.append(f"{answer} instead of {number + 1}")
+            start.wait(_SECONDS)
+            answer = predict(message, timeout=_SECONDS).outputs["y"].float_val[0]
+            if answer != number + 1:
+                wrong.append(f"{answer} instead of {number + 1}")
 
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(clients)]
+    def client(number: int) -> None:
+        try:
+            send(number)
+        except grpc.RpcError as error:
+            wrong.append(f"{error.code().name}: {error.details()}")
+        except Exception as error:  # a client must not leave unheard, nor let the others wait for it
+            start.abort()
+            wrong.append(f"the client failed: {error!r}")
+
+    threads = [threading.Thread(target=client, args=(number,), daemon=True) for number in range(clients)]
     with Watch(target.pid, every=0.01) as watch:
         before = watch.samples[0].resident
         for thread in threads:

@@ -1,18 +1,22 @@
 """The soak's own command in its smallest form, and what it makes of what it finds."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
-from soak import report
+from soak import large, report
 from soak.large import LargeLoad
 from soak.report import Run, Trend, settled
 from soak.resources import MIB, Sample
 from soak.scenes import FleetResult, LoadResult
+from soak.target import Target
 
 SMALLEST = ("--swaps=2", "--minutes=0.05", "--models=2", "--clients=2", "--megabytes=1", "--rounds=1")
 
@@ -28,6 +32,38 @@ def test_the_command(repository: Path, tmp_path: Path) -> None:
         assert heading in page
     assert (tmp_path / "reliability.svg").read_text().startswith("<?xml")
     assert {path.name for path in tmp_path.iterdir()} == {"reliability.md", "reliability.svg"}
+
+
+def test_it_is_stopped(repository: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a scene: a line instead of a traceback, no page, no server, no folder."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "soak", "--quick", f"--to={tmp_path / 'page'}"],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as running:
+        assert any("swaps" in line for line in running.stdout)
+        servers = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read()
+    assert running.returncode == 130, rest
+    assert rest.splitlines()[-1] == "stopped; nothing is written"
+    assert "Traceback" not in rest
+    assert servers and psutil.wait_procs(servers, timeout=30)[1] == []
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("soak-") or path.name == "page"]
+
+
+def test_a_client_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens there; the others do not wait for it."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("soak.large._SECONDS", 1)
+        load = large.ask(Target("m", 0, closed.getsockname()[1], os.getpid()), clients=2, megabytes=1)
+    assert len(load.wrong) == 2
+    assert load.wrong[0].startswith("the client failed: ")
 
 
 def _samples(growth_per_minute: float) -> list[Sample]:
