@@ -51,7 +51,7 @@ def _refused(answer: Any) -> str | None:
     letters = set(answer)
     if not letters:
         return "at least one of them is refused"
-    if not all(isinstance(letter, str) and letter in "abcde" for letter in letters):
+    if not all(isinstance(letter, str) and letter in set("abcde") for letter in letters):
         return "a set of letters from a to e is asked for"
     if letters == set("abcde") - _REFUSED:
         return "these are the ones that it accepts"

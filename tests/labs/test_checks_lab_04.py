@@ -53,6 +53,7 @@ def test_memory(answer, said, capsys) -> None:
         ({"a", "c", "e"}, "the ones that it accepts"),
         ({"f"}, "letters from a to e"),
         ({2}, "letters from a to e"),
+        ({"ab"}, "letters from a to e"),
     ],
 )
 def test_refused(answer, said, capsys) -> None:
