@@ -4,6 +4,7 @@ As there, a flag is one word, ``--name=value``; a switch may stand alone. Unlike
 """
 
 import argparse
+import difflib
 import textwrap
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, NoReturn
@@ -218,6 +219,13 @@ def parse(argv: list[str]) -> Flags:
             raise FlagError(f"unknown argument: {word} (write flags as one word: --name=value)")
     known, unknown = _parser().parse_known_args(argv)
     if unknown:
-        reason = _REFUSED.get(unknown[0][2:].partition("=")[0])
-        raise FlagError(f"{unknown[0]} is not supported: {reason}" if reason else f"unknown argument: {unknown[0]}")
+        raise FlagError(_refusal(unknown[0]))
     return Flags(**vars(known))
+
+
+def _refusal(word: str) -> str:
+    name = word[2:].partition("=")[0]
+    if reason := _REFUSED.get(name):
+        return f"{word} is not supported: {reason}"
+    similar = difflib.get_close_matches(name, [flag.name for flag in fields(Flags)], n=1)
+    return f"unknown argument: {word}" + "".join(f" (did you mean --{flag}?)" for flag in similar)

@@ -91,6 +91,11 @@ REFUSED = {
     "§1.1 one dash": (["-port=8500"], ["unknown argument: -port=8500"]),
     "§1.2 unknown flag [deviation]": (["--model_path=/tmp/m"], ["unknown argument: --model_path"]),
     "§1.2 a flag's beginning": (["--model_base=/tmp/m"], ["unknown argument: --model_base"]),
+    "§1.2 a typing mistake": (
+        ["--enable_baching=true"],
+        ["unknown argument: --enable_baching=true (did you mean --enable_batching?)"],
+    ),
+    "§1.2 like no flag": (["--frob"], ["unknown argument: --frob\n"]),
     "§1.4 platform_config_file": (
         ["--platform_config_file=/tmp/p"],
         ["--platform_config_file=/tmp/p is not supported: the session is configured by"],
