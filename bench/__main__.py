@@ -157,8 +157,13 @@ def measure_saturated(run: report.Run, work: Path, rounds: int) -> None:
 
 
 def measure_batching(run: report.Run, work: Path, rounds: int) -> None:
-    """Requests per second of a small convolutional network for 32 clients, batching on and off."""
-    model, parameters = work / "cnn", work / "batching.pbtxt"
+    """Requests per second of small convolutional networks for 32 clients, batching on and off."""
+    for name in ("CNN", "CNN with a hidden layer"):
+        _measure_batching(run, work / name, name, rounds)
+
+
+def _measure_batching(run: report.Run, model: Path, name: str, rounds: int) -> None:
+    parameters = model / "batching.pbtxt"
     parameters.write_text(BATCHING)
     batching = ("--enable_batching", f"--batching_parameters_file={parameters}")
     starters = [
@@ -169,8 +174,8 @@ def measure_batching(run: report.Run, work: Path, rounds: int) -> None:
         over_rest = partial(load.rest_like_rpc, body=model / "body.json", connections=32)
         over_grpc = partial(load.rpc, method=load.PREDICT, message=model / "message.bin", streams=1, connections=32)
         loads = {
-            "REST, CNN, 32 clients": lambda side: rate_of(side, over_rest),
-            "gRPC, CNN, 32 clients": lambda side: rate_of(side, lambda _: over_grpc(side.address)),
+            f"REST, {name}, 32 clients": lambda side: rate_of(side, over_rest),
+            f"gRPC, {name}, 32 clients": lambda side: rate_of(side, lambda _: over_grpc(side.address)),
         }
         for case, load_on in loads.items():
             run.units[case] = "requests/s"

@@ -1,8 +1,8 @@
-"""Writes what every side serves and is asked: `python models.py FOLDER` fills FOLDER/small, large and cnn with
+"""Writes what every side serves and is asked: `python models.py FOLDER` fills a folder in FOLDER for each, with
 
 1/ (a SavedModel), body.json (REST), message.bin (gRPC, framed as HTTP/2 carries it) and answer.json (what TensorFlow
-itself answers). `small` is one softmax layer and one row of 4 features, `large` the same and 1000 rows of 784, `cnn`
-two convolutions and one picture of 28 x 28 pixels.
+itself answers). `small` is one softmax layer and one row of 4 features, `large` the same and 1000 rows of 784; `CNN`
+is two convolutions and one picture of 28 x 28 pixels, `CNN with a hidden layer` the same with a dense layer behind.
 """
 
 import json
@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 SIZES = {"small": (1, 4, 3), "large": (1000, 784, 10)}  # rows, features, classes
+CNNS = {"CNN": 0, "CNN with a hidden layer": 1024}  # units of the hidden layer
 
 
 def softmax_layer(features: int, classes: int) -> tf.Module:
@@ -31,9 +32,13 @@ def softmax_layer(features: int, classes: int) -> tf.Module:
     return module
 
 
-def convolutions() -> keras.Model:
-    """The convolutional network that Keras' introductions begin with, its weights random."""
+def convolutions(hidden: int) -> keras.Model:
+    """The convolutional network that introductions begin with, its weights random.
+
+    Keras' own has no hidden layer behind the convolutions, TensorFlow's first one had one of 1024 units.
+    """
     keras.utils.set_random_seed(1)
+    dense = [keras.layers.Dense(hidden, activation="relu")] if hidden else []
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), name="x"),
@@ -42,6 +47,7 @@ def convolutions() -> keras.Model:
             keras.layers.Conv2D(64, 3, activation="relu"),
             keras.layers.MaxPooling2D(),
             keras.layers.Flatten(),
+            *dense,
             keras.layers.Dense(10, activation="softmax"),
         ]
     )
@@ -54,8 +60,8 @@ def write_layer(folder: Path, rows: int, features: int, classes: int) -> None:
     write_questions(folder, x, module.serve(x)["y"].numpy())
 
 
-def write_cnn(folder: Path) -> None:
-    model = convolutions()
+def write_cnn(folder: Path, hidden: int) -> None:
+    model = convolutions(hidden)
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", model.__call__, [tf.TensorSpec([None, 28, 28, 1], tf.float32, name="x")])
@@ -78,4 +84,5 @@ def write_questions(folder: Path, x: np.ndarray, answer: np.ndarray) -> None:
 
 for name, size in SIZES.items():
     write_layer(Path(sys.argv[1]) / name, *size)
-write_cnn(Path(sys.argv[1]) / "cnn")
+for name, hidden in CNNS.items():
+    write_cnn(Path(sys.argv[1]) / name, hidden)

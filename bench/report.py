@@ -60,6 +60,8 @@ BARS = (
     Bar("gRPC, saturated, processor time", "labkit Predict", ("echo",), None, more_is_better=False),
     Bar("REST, CNN, 32 clients", "batching on", ("batching off",), 2),
     Bar("gRPC, CNN, 32 clients", "batching on", ("batching off",), 2),
+    Bar("REST, CNN with a hidden layer, 32 clients", "batching on", ("batching off",), 2),
+    Bar("gRPC, CNN with a hidden layer, 32 clients", "batching on", ("batching off",), 2),
     Bar("Python clients", "grpcio", ("requests",), 1, more_is_better=False),
 )
 

@@ -144,6 +144,7 @@ def _prepare_runtime(flags: Flags) -> None:
     from labkit.serving.embedded.session import choose_runtime
 
     memory.use_the_systems()
+    memory.keep_between_requests()
     if choose_runtime(flags.tensorflow_runtime) == "c_api":
         protos.without_python_tensorflow()
         c_api.library_path()
