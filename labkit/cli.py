@@ -77,7 +77,7 @@ def open_lab(argv: list[str]) -> int:
 
     root = labs_root(Path.cwd())
     if find_spec("jupyterlab") is None:
-        raise EnvironmentProblem("JupyterLab is not installed here. Do: pip install 'labkit[labs]', or use `make lab`.")
+        raise EnvironmentProblem("JupyterLab is not installed here. Use `make lab`, or: pip install -e '.[labs]'")
     # The environment's programs (saved_model_cli, labkit) must be found by `!` lines and terminals in JupyterLab.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{FIRST_LAB.as_posix()}"]

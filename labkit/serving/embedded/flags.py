@@ -131,7 +131,9 @@ class Flags:
     )
     num_request_iterations_for_warmup: int = _flag(0, "how often it answers each of them; 0 means once")
     saved_model_tags: str = _flag("serve", "comma-separated tags of the MetaGraphDef to load")
-    prefer_tflite_model: bool = _flag(False, "a version's model.tflite wins over its SavedModel (labkit[tflite])")
+    prefer_tflite_model: bool = _flag(
+        False, "a version's model.tflite wins over its SavedModel (package ai-edge-litert)"
+    )
     num_tflite_pools: int = _flag(0, "pools of interpreters for each .tflite model; 0 means one for each CPU")
     num_tflite_interpreters_per_pool: int = _flag(0, "interpreters in such a pool; 0 means 1")
     rest_api_timeout_in_ms: int = _flag(30_000, "longest run of a model for one REST request, in milliseconds")
@@ -175,7 +177,9 @@ class Flags:
     )
     bind_address: str = _flag("127.0.0.1", "ours: address to listen on; 0.0.0.0 lets other machines in")
     drain_seconds: int = _flag(30, "ours: after SIGTERM, wait so long for requests in flight")
-    tensorflow_runtime: str = _flag(AUTO, "ours: how TensorFlow is reached", choices=(AUTO, "c_api", "python"))
+    tensorflow_runtime: str = _flag(
+        AUTO, "ours: how TensorFlow is reached: c_api, python, or auto", choices=(AUTO, "c_api", "python")
+    )
     version: bool = _flag(False, "print the version and exit")
     help: bool = _flag(False, "print this and exit")
 

@@ -32,8 +32,7 @@ def check_installed() -> None:
     """
     if find_spec("ai_edge_litert") is None:
         raise EnvironmentProblem(
-            "--prefer_tflite_model needs the package ai-edge-litert, which is not installed: "
-            'pip install "labkit[tflite]"'
+            "--prefer_tflite_model needs the package ai-edge-litert, which is not installed: pip install ai-edge-litert"
         )
 
 
