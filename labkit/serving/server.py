@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from labkit import processes
 from labkit.errors import ModelFolderError, ProcessError, ServerStartError
@@ -14,6 +14,9 @@ from labkit.serving.embedded.storage import model_files
 from labkit.serving.grpc_client import GrpcClient
 from labkit.serving.rest_client import RestClient
 from labkit.serving.version_status import VersionStatus
+
+if TYPE_CHECKING:
+    import grpc
 
 _running: dict[tuple[str, str], "ModelServer"] = {}
 _STOP_SECONDS = 35.0  # a little longer than the server's own drain
@@ -31,7 +34,14 @@ class ModelServer:
         grpc: a client for its gRPC API.
     """
 
-    def __init__(self, name: str, backend: str, process: processes.ManagedProcess, launch: backends.Launch) -> None:
+    def __init__(
+        self,
+        name: str,
+        backend: str,
+        process: processes.ManagedProcess,
+        launch: backends.Launch,
+        credentials: "grpc.ChannelCredentials | None" = None,
+    ) -> None:
         """Use `serve`."""
         self.name = name
         self.backend = backend
@@ -40,7 +50,7 @@ class ModelServer:
         self.rest_url = f"http://127.0.0.1:{launch.rest_port or _logged_port(process, backends.READY)}"
         self.grpc_address = f"127.0.0.1:{launch.grpc_port or _logged_port(process, backends.GRPC_PORT)}"
         self.rest = RestClient(self.rest_url, name)
-        self.grpc = GrpcClient(self.grpc_address, name)
+        self.grpc = GrpcClient(self.grpc_address, name, credentials=credentials)
 
     @property
     def running(self) -> bool:
@@ -112,6 +122,7 @@ def serve(
     rest_api_port: int | str = "auto",
     timeout: float = 60.0,
     image: str | None = None,
+    credentials: "grpc.ChannelCredentials | None" = None,
     **flags: object,
 ) -> ModelServer:
     """Start a model server for the versions in `model_dir` and return it when it answers.
@@ -129,6 +140,7 @@ def serve(
         timeout: seconds to wait until it answers.
         image: with the docker backend, an image other than TensorFlow Serving's (`backends.IMAGE`) that is started in
             the same way, such as the one that docs/model-server.md builds. One that is not here is pulled.
+        credentials: for `.grpc`, where ``ssl_config_file`` makes the server speak TLS; see `GrpcClient`.
         flags: further flags of `tensorflow_model_server`, as in ``file_system_poll_wait_seconds=1``.
 
     Raises:
@@ -162,7 +174,7 @@ def serve(
         )
     except ProcessError as error:
         raise ServerStartError(_start_message(name, backend, error), error.log) from None
-    server = ModelServer(name, backend, process, launch)
+    server = ModelServer(name, backend, process, launch, credentials)
     _running[name, backend] = server
     return server
 

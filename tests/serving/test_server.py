@@ -3,9 +3,11 @@
 import shutil
 import time
 
+import grpc
 import numpy as np
 import psutil
 import pytest
+import trustme
 
 import labkit
 from labkit.errors import EnvironmentProblem, ModelFolderError, ServerStartError
@@ -46,6 +48,19 @@ def test_the_flags_of_tensorflow_model_server_are_passed_on(half_plus_two):
     with pytest.raises(ServerStartError, match="unknown argument: --no_such_flag=1") as error:
         labkit.serve(half_plus_two, no_such_flag=1)
     assert "--model_base_path" in error.value.log, "the usage is in the log"
+
+
+def test_the_servers_own_client_speaks_tls(half_plus_two, tmp_path):
+    """§11.1: REST stays plain."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    key, certificate = issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes()
+    file = tmp_path / "ssl.config"
+    file.write_text(f"server_key: {key.decode()!a}\nserver_cert: {certificate.decode()!a}\n")
+    credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    with labkit.serve(half_plus_two, ssl_config_file=file, credentials=credentials) as server:
+        for via in ("grpc", "rest"):
+            np.testing.assert_array_equal(server.predict(INPUT, via=via), ANSWER)
 
 
 def test_a_missing_folder_says_what_is_there_instead(tmp_path):

@@ -42,6 +42,8 @@ class Arrivals:
         version = model.versions.get(folder.version)
         if self._strict or (version and version.busy):
             return ""
+        if version and version.failed_fingerprint is not None and version.failed_fingerprint == folder.fingerprint():
+            return ""  # nothing is being copied; it is not read again before that
         lack = folder.lack(self._files)
         if lack is None:
             return ""

@@ -180,6 +180,7 @@ async def _serve(flags: Flags, configs: list[ModelConfig]) -> None:
         polling = asyncio.create_task(_poll_config_file(manager, flags))
         await stopping
         polling.cancel()
+    starting.cancel()
     logger.info("Stopping: no new requests, up to %s s for those in flight", flags.drain_seconds)
     await manager.stop()
     await listeners.drain(flags.drain_seconds)

@@ -254,6 +254,7 @@ class ModelManager:
                     await self._look(model)
                 except Exception:
                     logger.exception("Looking at %s failed; going on", model.config.base_path)
+                    model.look_done(model.config)
             self._decide(model)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), max(0.0, next_look - clock()) if seconds > 0 else None)

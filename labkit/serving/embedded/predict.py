@@ -8,43 +8,28 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from labkit.serving.embedded.servable import Servable, Signature
-from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
-from labkit.serving.embedded.steps import Steps, complete
+from labkit.serving.embedded.steps import Steps
 from labkit.serving.embedded.tensor_proto import to_array
 
 _METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
-def predict(
-    servable: Servable,
-    inputs: Mapping[str, np.ndarray],
-    *,
-    signature_name: str,
-    output_filter: Sequence[str] = (),
-    limits: RunLimits,
-) -> dict[str, np.ndarray]:
-    """Answer one Predict request in this thread; see `prediction`.
+def prediction(
+    servable: Servable, inputs: Mapping[str, np.ndarray], *, signature_name: str, output_filter: Sequence[str] = ()
+) -> Steps[dict[str, np.ndarray]]:
+    """The steps of one Predict request: they stop where the model runs (`steps`) and end with the outputs by name.
 
     Args:
         servable: the version to ask.
         inputs: an array for each of the signature's inputs; those it has defaults for may be missing.
         signature_name: one of the servable's signatures.
         output_filter: the outputs wanted, by name; none means all.
-        limits: how the run may go about it.
 
     Raises:
         StatusError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs or outputs that do not
-            fit it, and whatever an operation of the graph fails with.
+            fit it.
     """
-    steps = prediction(servable, inputs, signature_name=signature_name, output_filter=output_filter)
-    return complete(steps, servable.session, limits)
-
-
-def prediction(
-    servable: Servable, inputs: Mapping[str, np.ndarray], *, signature_name: str, output_filter: Sequence[str] = ()
-) -> Steps[dict[str, np.ndarray]]:
-    """The steps of `predict`, for whoever runs the model otherwise (`steps`)."""
     signature = signature_of(servable, signature_name)
     feeds = _feeds(signature, inputs)
     names = _output_names(signature, output_filter)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 
+_MOST_KNOWN = 1000
+
+
 @dataclass(frozen=True)
 class RunLimits:
     """How one run may go about it.
@@ -149,6 +152,8 @@ class CSession:
     def _outputs(self, names: tuple[str, ...]) -> Any:
         """An array of TF_Output; signatures ask for the same ones again and again, so they are kept."""
         if names not in self._known_outputs:
+            if len(self._known_outputs) >= _MOST_KNOWN:  # an output_filter may ask for them in any order
+                self._known_outputs.clear()
             self._known_outputs[names] = (c_api.Output * len(names))(*map(self._output, names))
         return self._known_outputs[names]
 
