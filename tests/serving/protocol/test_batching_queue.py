@@ -145,13 +145,13 @@ def test_a_busy_model_does_not_starve_another(two_models, aside) -> None:
 
 def test_a_signal_drains_the_queue(batched, aside) -> None:
     """[deviation §13] What waits when the signal comes is answered."""
-    server = batched(max_batch_size=10, batch_timeout_micros=2_000_000)
+    server = batched(**TWO_ROWS | {"batch_timeout_micros": 4_000_000})
     with calls(server.grpc_port) as grpc_calls:
-        over_rest = aside(ask, server, "rows", x=[1.0])
-        over_grpc = aside(outcome, grpc_calls.predict, request("m", "rows", x=[2.0]))
-        assert ask(server, "content", x=[1.0] * 10).status == 200
+        over_grpc = _fill_queue(server, grpc_calls, aside)
+        over_rest = aside(ask, server, "checked", x=[1.0])
+        until(lambda: ask(server, "checked", x=[2.0, 3.0]).status == 503, "a full queue of the other signature")
         server.terminate(signal.SIGTERM)
-        assert outputs(over_rest.result())["x"] == [1.0]
+        assert outputs(over_rest.result()) == [1.0]
         assert over_grpc.result()[0] == "OK"
         assert server.exit_status(30) == 0
 
