@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from select import select
 from typing import Any
@@ -26,14 +27,23 @@ TOO_LATE = "Run() timeout exceeded while waiting in batching queue"
 
 
 def _fill_queue(server: Served, grpc_calls: GrpcCalls, aside: Callable[..., "Future[Any]"]) -> "Future[Any]":
-    """One row waits, of two: two more do not fit beside it. (They are a full batch while it has not come yet.)"""
-    waiting = aside(outcome, grpc_calls.predict, request("m", "rows", x=[1.0]))
-    _until_full(grpc_calls)
-    return waiting
+    """One row waits, of two: two more do not fit beside it."""
+    one_row = request("m", "rows", x=[1.0])
+    return _queued(lambda: aside(outcome, grpc_calls.predict, one_row), Future.done, lambda: _is_full(grpc_calls))
 
 
-def _until_full(grpc_calls: GrpcCalls) -> None:
-    until(lambda: outcome(grpc_calls.predict, request("m", "rows", x=[2.0, 3.0]))[0] == "UNAVAILABLE", "a full queue")
+def _queued(send: Callable[[], Any], ended: Callable[[Any], bool], is_full: Callable[[], bool]) -> Any:
+    """What `send` sends, once it waits. While it has not come, who asks `is_full` is a full batch, and may be in its
+    place when it comes; it is refused then, and sent again."""
+    while True:
+        sent = send()
+        until(lambda: ended(sent) or is_full(), "a full queue")  # noqa: B023  (called at once)
+        if not ended(sent):
+            return sent
+
+
+def _is_full(grpc_calls: GrpcCalls) -> bool:
+    return outcome(grpc_calls.predict, request("m", "rows", x=[2.0, 3.0]))[0] == "UNAVAILABLE"
 
 
 def _until_empty(grpc_calls: GrpcCalls) -> None:
@@ -61,15 +71,21 @@ def test_clients_that_leave_free_their_place(batched, protocol: str) -> None:
     server = batched(**TWO_ROWS)
     with calls(server.grpc_port) as grpc_calls:
         if protocol == "rest":
-            connection = server.connection()
-            connection.request("POST", "/v1/models/m:predict", '{"signature_name": "rows", "inputs": [1.0]}')
-            _until_full(grpc_calls)
-            connection.close()
+            _queued(lambda: _asked(server), _is_answered, lambda: _is_full(grpc_calls)).close()
         else:
-            call = grpc_calls.prediction.Predict.future(request("m", "rows", x=[1.0]))
-            _until_full(grpc_calls)
-            call.cancel()
+            predict, one_row = grpc_calls.prediction.Predict, request("m", "rows", x=[1.0])
+            _queued(lambda: predict.future(one_row), lambda call: call.done(), lambda: _is_full(grpc_calls)).cancel()
         _until_empty(grpc_calls)
+
+
+def _asked(server: Served) -> HTTPConnection:
+    connection = server.connection()
+    connection.request("POST", "/v1/models/m:predict", '{"signature_name": "rows", "inputs": [1.0]}')
+    return connection
+
+
+def _is_answered(connection: HTTPConnection) -> bool:
+    return bool(select([connection.sock], [], [], 0)[0])
 
 
 def test_deadline_in_the_queue(batched) -> None:
@@ -148,8 +164,11 @@ def test_a_signal_drains_the_queue(batched, aside) -> None:
     server = batched(**TWO_ROWS | {"batch_timeout_micros": 4_000_000})
     with calls(server.grpc_port) as grpc_calls:
         over_grpc = _fill_queue(server, grpc_calls, aside)
-        over_rest = aside(ask, server, "checked", x=[1.0])
-        until(lambda: ask(server, "checked", x=[2.0, 3.0]).status == 503, "a full queue of the other signature")
+        over_rest = _queued(
+            lambda: aside(ask, server, "checked", x=[1.0]),
+            Future.done,
+            lambda: ask(server, "checked", x=[2.0, 3.0]).status == 503,
+        )
         server.terminate(signal.SIGTERM)
         assert outputs(over_rest.result()) == [1.0]
         assert over_grpc.result()[0] == "OK"
