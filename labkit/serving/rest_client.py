@@ -4,16 +4,12 @@ It does what the labs first write out in plain `requests`: build the request, se
 arrays, and an error into a `RequestError` with its status.
 """
 
-import json
-from base64 import b64decode, b64encode
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import orjson
 import requests
 
 from labkit.errors import RequestError
+from labkit.serving import rest_messages
 from labkit.serving.version_status import VersionStatus, one_version
 
 _HTTP_CODES = {
@@ -71,18 +67,8 @@ class RestClient:
             ValueError: `form` is neither, the inputs of a row request have no common batch size, or both `version` and
                 `label` are given.
         """
-        if form not in ("row", "columnar"):
-            raise ValueError(f"form is 'row' or 'columnar', got {form!r}")
-        body = {"instances": _rows(inputs)} if form == "row" else {"inputs": _columns(inputs)}
-        if signature_name is not None:
-            body["signature_name"] = signature_name
-        answer = self._json("POST", self._path(version, label) + ":predict", _encode(body))
-        if form == "columnar":
-            return _arrays(answer["outputs"])
-        predictions = answer["predictions"]
-        if predictions and isinstance(predictions[0], dict) and predictions[0].keys() != {"b64"}:
-            return {name: _array([row[name] for row in predictions]) for name in predictions[0]}
-        return _array(predictions)
+        body = rest_messages.predict_body(inputs, form=form, signature_name=signature_name)
+        return rest_messages.predict_answer(self._ask("POST", self._path(version, label) + ":predict", body))
 
     def status(self, version: int | None = None) -> list[VersionStatus]:
         """The state of the model's versions, newest first.
@@ -90,7 +76,7 @@ class RestClient:
         Raises:
             RequestError: the server has no such model or version, or could not be reached.
         """
-        answer = self._json("GET", self._path(version))
+        answer = rest_messages.json_object(self._ask("GET", self._path(version)))
         return [
             VersionStatus(
                 int(entry["version"]), entry["state"], entry["status"]["error_code"], entry["status"]["error_message"]
@@ -104,7 +90,7 @@ class RestClient:
         Raises:
             RequestError: the model is not served, or the server could not be reached.
         """
-        return self._json("GET", self._path(version, label) + "/metadata")
+        return rest_messages.json_object(self._ask("GET", self._path(version, label) + "/metadata"))
 
     def close(self) -> None:
         """Close the connection."""
@@ -123,7 +109,7 @@ class RestClient:
             return f"{path}/labels/{_quoted(label)}"
         return path if version is None else f"{path}/versions/{version}"
 
-    def _json(self, method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
+    def _ask(self, method: str, url: str, body: bytes | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
             response = self._session.request(method, url, data=body, headers=headers, timeout=self.timeout)
@@ -134,70 +120,11 @@ class RestClient:
         if response.status_code != 200:
             code = _HTTP_CODES.get(response.status_code, "UNKNOWN")
             raise RequestError(code, _error_text(response), response.status_code)
-        return json.loads(response.content.decode("utf-8", "surrogateescape"))
+        return response.content
 
 
 def _quoted(name: str) -> str:
     return requests.utils.quote(name, safe="")
-
-
-def _rows(inputs: Any) -> Any:
-    if not isinstance(inputs, Mapping):
-        return _plain(inputs)
-    columns = {name: _plain(value) for name, value in inputs.items()}
-    if scalars := [name for name, column in columns.items() if not isinstance(column, list | np.ndarray)]:
-        raise ValueError(f"Every input of a row request is a list with an element a row; {scalars} are not lists")
-    sizes = {name: len(column) for name, column in columns.items()}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"Every input of a row request needs the same number of rows, got {sizes}")
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _columns(inputs: Any) -> Any:
-    return {name: _plain(value) for name, value in inputs.items()} if isinstance(inputs, Mapping) else _plain(inputs)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can carry of an array-like; bytes become ``{"b64": ...}``."""
-    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind not in "SOU":
-        return np.ascontiguousarray(value)
-    return _with_base64(value.tolist() if isinstance(value, np.ndarray | np.generic) else value)
-
-
-def _with_base64(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_with_base64(element) for element in value]
-    if isinstance(value, bytes):
-        return {"b64": b64encode(value).decode()}
-    return value
-
-
-def _encode(body: dict[str, Any]) -> bytes:
-    text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY, default=_not_json)
-    # orjson writes NaN and infinities as null; TensorFlow Serving reads them as bare words, as Python's json has them.
-    return json.dumps(body, default=_not_json).encode() if b"null" in text else text
-
-
-def _not_json(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"JSON cannot carry a {type(value).__name__}")
-
-
-def _arrays(outputs: Any) -> Any:
-    if isinstance(outputs, dict) and outputs.keys() != {"b64"}:
-        return {name: _array(value) for name, value in outputs.items()}
-    return _array(outputs)
-
-
-def _array(values: Any) -> np.ndarray:
-    def decoded(value: Any) -> Any:
-        if isinstance(value, list):
-            return [decoded(element) for element in value]
-        return b64decode(value["b64"]) if isinstance(value, dict) else value
-
-    array = np.array(values)
-    return np.array(decoded(values), object) if array.dtype.kind == "O" else array
 
 
 def _error_text(response: requests.Response) -> str:
