@@ -12,19 +12,6 @@ from labkit.errors import RequestError
 from labkit.serving import rest_messages
 from labkit.serving.version_status import VersionStatus, one_version
 
-_HTTP_CODES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ABORTED",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-
 
 class RestClient:
     """TensorFlow Serving's REST API for one model. Keeps its connection open between calls; a context manager."""
@@ -118,17 +105,9 @@ class RestClient:
         except requests.ConnectionError as error:
             raise RequestError("UNAVAILABLE", f"No server answers at {self.url}: {error}") from error
         if response.status_code != 200:
-            code = _HTTP_CODES.get(response.status_code, "UNKNOWN")
-            raise RequestError(code, _error_text(response), response.status_code)
+            raise rest_messages.request_error(response.status_code, response.content)
         return response.content
 
 
 def _quoted(name: str) -> str:
     return requests.utils.quote(name, safe="")
-
-
-def _error_text(response: requests.Response) -> str:
-    try:
-        return response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        return response.text[:500]

@@ -8,6 +8,21 @@ from typing import Any
 import numpy as np
 import orjson
 
+from labkit.errors import RequestError
+
+_HTTP_CODES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
 
 def predict_body(inputs: Any, *, form: str = "row", signature_name: str | None = None) -> bytes:
     """The body of a ``:predict`` request; numbers have the fewest digits that their type can be read back from.
@@ -55,6 +70,15 @@ def json_object(content: bytes) -> dict[str, Any]:
         return orjson.loads(content)  # twice as fast, and stricter
     except orjson.JSONDecodeError:
         return json.loads(content.decode("utf-8", "surrogateescape"))
+
+
+def request_error(status: int, content: bytes) -> RequestError:
+    """What an answer with another HTTP status than 200 says."""
+    try:
+        message = json_object(content)["error"]
+    except (ValueError, KeyError, TypeError):
+        message = content[:500].decode("utf-8", "replace")
+    return RequestError(_HTTP_CODES.get(status, "UNKNOWN"), str(message), status)
 
 
 def _rows(inputs: Any) -> Any:

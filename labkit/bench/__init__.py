@@ -1,0 +1,52 @@
+"""Measure what a request costs: bytes on the wire, latency, throughput, and where the time goes.
+
+    from labkit import bench
+
+    rest = bench.RestTarget(f"{server.rest_url}/v1/models/penguins:predict")
+    bench.closed_loop(rest, {"x": batch}, clients=8).latency(99)
+
+`bench.payload` has the ways to write a batch, `bench.wire` says what the bytes on a connection are, `bench.results`
+saves what was measured and loads it again. The public names are loaded on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labkit.bench import payload, results, wire
+    from labkit.bench.breakdown import phases
+    from labkit.bench.comparison import compare
+    from labkit.bench.load import closed_loop, open_loop
+    from labkit.bench.relay import CountingRelay
+    from labkit.bench.targets import GrpcTarget, RestTarget
+
+_HOMES = {
+    "CountingRelay": "relay",
+    "GrpcTarget": "targets",
+    "RestTarget": "targets",
+    "closed_loop": "load",
+    "compare": "comparison",
+    "open_loop": "load",
+    "phases": "breakdown",
+}
+_MODULES = ("payload", "results", "wire")
+__all__ = [
+    "CountingRelay",
+    "GrpcTarget",
+    "RestTarget",
+    "closed_loop",
+    "compare",
+    "open_loop",
+    "payload",
+    "phases",
+    "results",
+    "wire",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"labkit.bench.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"labkit.bench.{name}")
+    raise AttributeError(f"module 'labkit.bench' has no attribute {name!r}; its public names are {', '.join(__all__)}")

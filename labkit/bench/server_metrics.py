@@ -1,0 +1,84 @@
+"""A server's own share of the time, read from its page of metrics (TensorFlow Serving's names, Prometheus' format).
+
+The page gives sums and counts since the server's start; the difference between two readings is what happened between.
+"""
+
+from dataclasses import dataclass
+
+import requests
+
+from labkit.errors import EnvironmentProblem, MeasurementFailed
+
+PATH = "/monitoring/prometheus/metrics"
+_HISTOGRAMS = {
+    ":tensorflow:serving:request_latency": "request",
+    ":tensorflow:serving:runtime_latency": "model run",
+    ":labkit:serving:decode_latency": "server decode",
+    ":labkit:serving:encode_latency": "server encode",
+}
+
+
+@dataclass(frozen=True)
+class ServerTimes:
+    """What the server counted for one model and protocol.
+
+    Attributes:
+        requests: how many requests it answered.
+        seconds: name -> sum of seconds: ``request``, ``model run``, and from labkit's own server ``server decode`` and
+            ``server encode``.
+    """
+
+    requests: int
+    seconds: dict[str, float]
+
+    def since(self, earlier: "ServerTimes") -> "ServerTimes":
+        """What happened between `earlier` and now."""
+        spent = {name: seconds - earlier.seconds.get(name, 0.0) for name, seconds in self.seconds.items()}
+        return ServerTimes(self.requests - earlier.requests, spent)
+
+
+def read(url: str, model_name: str, protocol: str) -> ServerTimes:
+    """Read the page.
+
+    Args:
+        url: the whole address, such as ``http://127.0.0.1:8501/monitoring/prometheus/metrics``.
+        model_name: whose requests to look at.
+        protocol: ``REST`` or ``GRPC``. The model's runs are not counted by protocol: only one may be used meanwhile.
+
+    Raises:
+        MeasurementFailed: there is no such page.
+        EnvironmentProblem: prometheus-client is not installed.
+    """
+    try:
+        from prometheus_client.parser import text_string_to_metric_families
+    except ImportError as error:
+        raise EnvironmentProblem("To read a server's metrics: pip install prometheus-client") from error
+    requests_, seconds = 0, {}
+    for family in text_string_to_metric_families(_page(url)):
+        for sample in family.samples:
+            name, _, what = sample.name.rpartition("_")
+            labels = sample.labels
+            if name not in _HISTOGRAMS or labels.get("model_name") != model_name:
+                continue
+            if labels.get("entrypoint", protocol) != protocol:
+                continue
+            if what == "sum":
+                seconds[_HISTOGRAMS[name]] = seconds.get(_HISTOGRAMS[name], 0.0) + sample.value / 1e6
+            elif what == "count" and _HISTOGRAMS[name] == "request":
+                requests_ += int(sample.value)
+    return ServerTimes(requests_, seconds)
+
+
+def _page(url: str) -> str:
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            response = session.get(url, timeout=10)
+    except requests.RequestException as error:
+        raise MeasurementFailed(f"No metrics at {url}: {error}") from error
+    if response.status_code != 200:
+        raise MeasurementFailed(
+            f"No metrics at {url} (HTTP {response.status_code}); start the server with --monitoring_config_file and "
+            "prometheus_config { enable: true } in that file"
+        )
+    return response.text

@@ -1,0 +1,210 @@
+"""Load: what is counted, from when, by how many clients; against small HTTP servers that do as they are told."""
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from labkit.bench import load
+from labkit.bench.targets import RestTarget
+from labkit.errors import MeasurementFailed, RequestError
+
+BODY = b'{"instances": [1.0]}'
+ANSWER = b'{"predictions": [2.0]}'
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each request with what `answer(number of the request)` gives: a status, after as long as it takes."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: Callable[[int], int]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer, self.lock = answer, threading.Lock()
+        self.connections = self.asked = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1/models/m:predict"
+
+    def handle_error(self, *_: object) -> None:
+        """A client that leaves is no error."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        with self.server.lock:
+            self.server.connections += 1
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.lock:
+            self.server.asked += 1
+            number = self.server.asked
+        status = self.server.answer(number)
+        body = ANSWER if status == 200 else json.dumps({"error": f"number {number}"}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing to say."""
+
+
+@contextmanager
+def answering(answer: Callable[[int], int]) -> Iterator[Server]:
+    with Server(answer) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with answering(lambda _: 200) as server:
+        yield server
+
+
+def test_every_answered_request_counts_and_no_warm_up(server: Server) -> None:
+    result = load.closed_loop(RestTarget(server.url), BODY, clients=2, seconds=0.05, rounds=3, warm_up=4)
+    assert (result.target, result.loop, result.clients, result.rate) == ("REST", "closed", 2, None)
+    assert len(result.rounds) == 3 and result.errors == {}
+    assert server.asked == result.requests + 3 * 2 * 4
+    assert (result.request_bytes, result.answer_bytes) == (len(BODY), len(ANSWER))
+    for each in result.rounds:
+        assert 0 < min(each.latencies) <= max(each.latencies) <= each.seconds
+        assert each.client_seconds > 0
+
+
+def test_so_many_clients_ask_at_a_time() -> None:
+    five = threading.Barrier(5)
+
+    def answer(number: int) -> int:
+        if number <= 5:
+            five.wait(timeout=20)  # breaks, and fails the request, if they come one after the other
+        return 200
+
+    with answering(answer) as server:
+        result = load.closed_loop(RestTarget(server.url), BODY, clients=5, seconds=0.05, rounds=1, warm_up=1)
+    assert not five.broken and result.requests >= 5
+
+
+def test_a_kept_connection_is_one_for_each_client_and_round(server: Server) -> None:
+    load.closed_loop(RestTarget(server.url), BODY, clients=3, seconds=0.02, rounds=2)
+    assert server.connections == 3 * 2
+
+
+@pytest.mark.parametrize("library", ["requests", "urllib3", "httpx", "http.client"])
+def test_without_keeping_each_request_has_its_own_connection(server: Server, library: str) -> None:
+    target = RestTarget(server.url, library=library)
+    result = load.closed_loop(target, BODY, seconds=0.02, rounds=1, warm_up=2, keep_connection=False)
+    assert not result.keep_connection
+    assert server.connections == server.asked == result.requests + 2
+
+
+def test_an_open_loop_sends_what_is_due_and_no_more(server: Server) -> None:
+    result = load.open_loop(RestTarget(server.url), BODY, rate=400, clients=4, seconds=0.1, rounds=2, warm_up=0)
+    assert (result.loop, result.rate) == ("open", 400)
+    assert [len(each.latencies) for each in result.rounds] == [40, 40]
+    assert [len(each.service_times) for each in result.rounds] == [40, 40]
+    assert server.asked == 80
+
+
+def test_who_came_while_the_server_stood_still_is_counted() -> None:
+    """200 a second, and the tenth request takes 0.4 s: some eighty are due meanwhile."""
+
+    def answer(number: int) -> int:
+        if number == 10:
+            time.sleep(0.4)
+        return 200
+
+    with answering(answer) as server:
+        result = load.open_loop(
+            RestTarget(server.url), BODY, rate=200, clients=1, seconds=0.5, rounds=1, warm_up=0, seed=1
+        )
+    waited, sent = result.rounds[0].latencies, result.rounds[0].service_times
+    assert sum(seconds > 0.2 for seconds in sent) == 1
+    assert sum(seconds > 0.2 for seconds in waited) > 20
+    assert result.latency(90).median > 10 * result.latency(90, service_time=True).median
+
+
+def test_failures_are_counted_by_code_and_have_no_latency() -> None:
+    with answering(lambda number: 503 if number % 2 else 200) as server:
+        result = load.closed_loop(RestTarget(server.url), BODY, seconds=0.05, rounds=1, warm_up=1)
+        assert result.errors.keys() == {"UNAVAILABLE"}
+        assert result.requests + result.errors["UNAVAILABLE"] + 1 == server.asked
+        assert abs(result.errors["UNAVAILABLE"] - result.requests) <= 1
+
+
+@pytest.mark.parametrize("clients", [1, 3])
+def test_no_answer_at_all_is_no_measurement(clients: int) -> None:
+    with answering(lambda _: 404) as server, pytest.raises(MeasurementFailed, match=r"answered none .* number \d+"):
+        load.closed_loop(RestTarget(server.url), BODY, clients=clients, seconds=0.02)
+
+
+def test_a_server_that_is_not_there() -> None:
+    with answering(lambda _: 200) as server:
+        target = RestTarget(server.url)
+    server.server_close()
+    with pytest.raises(MeasurementFailed, match="UNAVAILABLE"):
+        load.closed_loop(target, BODY, seconds=0.02)
+
+
+class Illegible(RestTarget):
+    """Its answers cannot be read."""
+
+    def decode(self, answer: bytes) -> object:
+        raise KeyError("predictions")
+
+
+def test_an_error_of_the_clients_own_is_raised_where_the_load_was_asked_for(server: Server) -> None:
+    import numpy as np
+
+    with pytest.raises(KeyError, match="predictions"):
+        load.closed_loop(Illegible(server.url), {"x": np.ones(1, np.float32)}, clients=4, seconds=0.02)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("client ")]
+
+
+def test_progress_is_told_after_each_round(server: Server) -> None:
+    told: list[float] = []
+    load.closed_loop(RestTarget(server.url), BODY, seconds=0.01, rounds=4, progress=told.append)
+    assert told == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"clients": 0}, {"seconds": 0}, {"rounds": 0}, {"seconds": -1}, {"seconds": float("nan")}]
+)
+def test_arguments_out_of_range(server: Server, wrong: dict[str, float]) -> None:
+    name = next(iter(wrong))
+    with pytest.raises(ValueError, match=f"{name} is .*more than 0"):
+        load.closed_loop(RestTarget(server.url), BODY, **wrong)
+    with pytest.raises(ValueError, match="rate is 0"):
+        load.open_loop(RestTarget(server.url), BODY, rate=0)
+    assert server.asked == 0
+
+
+def test_an_address_that_is_none() -> None:
+    with pytest.raises(ValueError, match=r"'127.0.0.1:8501'.* whole address"):
+        RestTarget("127.0.0.1:8501")
+    with pytest.raises(ValueError, match="library is 'curl'"):
+        RestTarget("http://127.0.0.1:8501/", library="curl")
+
+
+@pytest.mark.parametrize("library", ["requests", "urllib3", "httpx", "http.client"])
+def test_each_library_answers_and_refuses_alike(library: str) -> None:
+    with answering(lambda number: 200 if number == 1 else 429) as server:
+        connection = RestTarget(server.url, library=library).connect()
+        assert connection.send(BODY) == ANSWER
+        with pytest.raises(RequestError, match=r"RESOURCE_EXHAUSTED \(HTTP 429\): number 2"):
+            connection.send(BODY)
+        connection.close()
+        assert server.connections == 1
