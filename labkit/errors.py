@@ -2,6 +2,7 @@
 
 LabkitError
 ├── EnvironmentProblem    something this machine lacks: a program, a package, a port
+├── MeasurementFailed     a measurement could not be made, or would not mean what it says
 ├── ModelFolderError      a model folder is missing, mis-nested or incomplete
 ├── NotebookError         a lab that does not run, or breaks a rule of the house
 ├── ProcessError          a child process did not start or stopped too early
@@ -17,6 +18,10 @@ class LabkitError(Exception):
 
 class EnvironmentProblem(LabkitError):
     """This machine lacks something; the message says what to install or change."""
+
+
+class MeasurementFailed(LabkitError):
+    """A measurement could not be made, or would not mean what it says."""
 
 
 class ModelFolderError(LabkitError):
