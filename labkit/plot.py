@@ -90,10 +90,21 @@ class Figure:
 
     def png(self) -> bytes:
         """The picture; the same drawing gives the same bytes with the same matplotlib."""
-        if self.axes.get_legend_handles_labels()[1] and self.axes.get_legend() is None:
+        return self._saved("png", {"Software": None})
+
+    def svg(self) -> bytes:
+        """The picture for a page, its letters as outlines; the same drawing gives the same bytes, as for `png`."""
+        return self._saved("svg", {"Date": None, "Creator": None})
+
+    def _saved(self, kind: str, metadata: dict[str, None]) -> bytes:
+        import matplotlib
+
+        named = bool(self.axes.get_legend() or self._canvas.legends)
+        if self.axes.get_legend_handles_labels()[1] and not named:
             self.axes.legend(frameon=False)
         picture = io.BytesIO()
-        self._canvas.savefig(picture, format="png", dpi=_DPI, metadata={"Software": None})
+        with matplotlib.rc_context({"svg.hashsalt": "labkit"}):
+            self._canvas.savefig(picture, format=kind, dpi=_DPI, metadata=metadata)
         return picture.getvalue()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -127,25 +138,73 @@ def lines(
     return figure
 
 
-def bars(values: Mapping[str, float], *, title: str, x: str, y: str, alt: str) -> Figure:
+def bars(values: Mapping[str, float], *, title: str, x: str, y: str, alt: str, horizontal: bool = False) -> Figure:
     """One bar per entry of `values`, each with its own colour and hatch and its name below it.
 
     Args:
-        values: name -> height, in the unit of `y`.
+        values: name -> length, in the unit of `y`.
         x: what the names are, ``"format"``; names need no unit.
-        title, y, alt: as for `Figure`.
+        y: what the lengths are, with its unit.
+        title, alt: as for `Figure`.
+        horizontal: the bars lie, the first one on top: room for long names. `x` is still what the names are.
 
     Raises:
         ValueError: `y` has no unit, or `alt` is not a sentence.
     """
     _need_unit("y", y)
     figure = Figure.__new__(Figure)
-    figure._draw_frame(title, x, y, alt)
-    for number, (name, height) in enumerate(values.items()):
-        hatch = HATCHES[number % len(HATCHES)]
-        figure.axes.bar(name, height, color=COLOURS[number % len(COLOURS)], hatch=hatch, edgecolor="white")
-    figure.axes.grid(False, axis="x")
+    figure._draw_frame(title, *((y, x) if horizontal else (x, y)), alt)
+    for number, (name, length) in enumerate(values.items()):
+        draw = figure.axes.barh if horizontal else figure.axes.bar
+        draw(name, length, **_filling(number))
+    if horizontal:
+        _lay_down(figure, len(values))
+    else:
+        figure.axes.grid(False, axis="x")
     return figure
+
+
+def stacked(parts: Mapping[str, Mapping[str, float]], *, title: str, x: str, y: str, alt: str) -> Figure:
+    """One lying bar per entry of `parts`, first one on top, made of its parts; which is which stands below.
+
+    The parts have the same order, colour and hatch in every bar; one that a bar lacks takes no room there.
+
+    Args:
+        parts: name of the bar -> name of the part -> length, in the unit of `y`.
+        x: what the bars are, ``"request"``; names need no unit.
+        y: what the lengths are, with its unit.
+        title, alt: as for `Figure`.
+
+    Raises:
+        ValueError: `y` has no unit, `alt` is not a sentence, or a length is less than 0.
+    """
+    _need_unit("y", y)
+    figure = Figure.__new__(Figure)
+    figure._draw_frame(title, y, x, alt)
+    ends = dict.fromkeys(parts, 0.0)
+    for number, part in enumerate(dict.fromkeys(part for each in parts.values() for part in each)):
+        lengths = [each.get(part, 0.0) for each in parts.values()]
+        if not all(length >= 0 for length in lengths):
+            raise ValueError(f"the part {part!r} is {lengths}; lengths of parts are 0 or more")
+        figure.axes.barh(list(parts), lengths, left=list(ends.values()), label=part, **_filling(number))
+        ends = {name: end + length for (name, end), length in zip(ends.items(), lengths, strict=True)}
+    _lay_down(figure, len(parts))
+    figure._canvas.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _filling(number: int) -> dict[str, Any]:
+    """Colour and hatch of the bar with this number; 36 pairs before the first comes again."""
+    hatch = HATCHES[(number + number // len(COLOURS)) % len(HATCHES)]
+    return {"color": COLOURS[number % len(COLOURS)], "hatch": hatch, "edgecolor": "white"}
+
+
+def _lay_down(figure: Figure, bars: int) -> None:
+    """First bar on top, and as much height as so many bars need."""
+    figure.axes.invert_yaxis()
+    figure.axes.grid(False, axis="y")
+    width, height = figure._canvas.get_size_inches()
+    figure._canvas.set_size_inches(width, max(height, 1.4 + 0.32 * bars))
 
 
 def rows(events: Mapping[str, Sequence[float]], *, title: str, x: str, y: str, alt: str) -> Figure:

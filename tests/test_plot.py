@@ -53,6 +53,13 @@ def test_the_same_drawing_gives_the_same_bytes() -> None:
     first, second = (plot.lines({"a": ([1, 2], [3, 4])}, **WORDS) for _ in range(2))
     assert first.png() == second.png()
     assert first.png() == first.png()
+    assert first.svg() == second.svg() == first.svg()
+
+
+def test_a_picture_for_a_page_has_no_date_and_no_program_in_it() -> None:
+    drawing = plot.bars({"a": 1}, **WORDS | {"x": "format"}).svg()
+    assert drawing.lstrip().startswith(b"<?xml")
+    assert b"<dc:date>" not in drawing and b"matplotlib.org" not in drawing
 
 
 def test_lines_differ_in_marker_and_dashes() -> None:
@@ -66,6 +73,54 @@ def test_bars_differ_in_hatch() -> None:
     figure = plot.bars(dict.fromkeys("abcdef", 1.0), **WORDS | {"x": "format"})
     assert len({bar.get_hatch() for bar in figure.axes.patches}) == 6
     assert [label.get_text() for label in figure.axes.get_xticklabels()] == list("abcdef")
+
+
+def test_bars_lie_down_in_the_order_of_their_names() -> None:
+    words = WORDS | {"x": "form", "y": "size (bytes a float)"}
+    figure = plot.bars({"JSON": 18.0, "protobuf": 4.0}, **words, horizontal=True)
+    figure.png()
+    assert [bar.get_width() for bar in figure.axes.patches] == [18.0, 4.0]
+    assert [label.get_text() for label in figure.axes.get_yticklabels()] == ["JSON", "protobuf"]
+    tops = [bar.get_window_extent().y1 for bar in figure.axes.patches]
+    assert tops == sorted(tops, reverse=True), "the first one belongs on top"
+    assert (figure.axes.get_xlabel(), figure.axes.get_ylabel()) == ("size (bytes a float)", "form")
+    with pytest.raises(ValueError, match="ends with its unit in brackets"):
+        plot.bars({"a": 1}, **words | {"y": "size"}, horizontal=True)
+
+
+PARTS = {"REST": {"write": 3.0, "way": 1.0, "read": 2.0}, "gRPC": {"way": 2.0, "read": 0.5}}
+STACKED = WORDS | {"x": "request", "y": "time (ms)"}
+
+
+def test_parts_stand_one_behind_the_other_in_the_same_order() -> None:
+    figure = plot.stacked(PARTS, **STACKED)
+    edges = [(round(bar.get_y()), bar.get_x(), bar.get_width()) for bar in figure.axes.patches]
+    assert sorted(edges) == [(0, 0, 3), (0, 3, 1), (0, 4, 2), (1, 0, 0), (1, 0, 2), (1, 2, 0.5)]
+    looks = [{bar.get_hatch() for bar in part} for part in figure.axes.containers]
+    assert looks == [{hatch} for hatch in plot.HATCHES[:3]], "a part looks the same in every bar"
+    assert (figure.axes.get_xlabel(), figure.axes.get_ylabel()) == ("time (ms)", "request")
+
+
+def test_the_names_of_the_parts_cover_no_bar() -> None:
+    figure = plot.stacked({f"request {n}": PARTS["REST"] for n in range(12)}, **STACKED)
+    figure.png()
+    (legend,) = figure._canvas.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["write", "way", "read"]
+    assert figure.axes.get_legend() is None
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(bar.get_window_extent()) for bar in figure.axes.patches)
+    assert not box.overlaps(figure.axes.xaxis.label.get_window_extent())
+
+
+def test_many_parts_can_still_be_told_apart() -> None:
+    figure = plot.stacked({"REST": {f"part {n}": 1.0 for n in range(20)}}, **STACKED)
+    assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in figure.axes.patches}) == 20
+
+
+@pytest.mark.parametrize("length", [-0.1, float("nan")])
+def test_a_part_of_less_than_nothing_is_refused(length: float) -> None:
+    with pytest.raises(ValueError, match=r"the part 'way' is .*0 or more"):
+        plot.stacked({"REST": {"way": length}}, **STACKED)
 
 
 def test_rows_have_a_mark_for_each_event_in_the_row_of_its_name() -> None:
