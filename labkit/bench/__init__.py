@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from labkit.bench import payload, results, wire
     from labkit.bench.breakdown import phases
     from labkit.bench.comparison import compare
+    from labkit.bench.images import image_files
     from labkit.bench.load import closed_loop, open_loop
+    from labkit.bench.message_size import predicted_bytes
     from labkit.bench.relay import CountingRelay
     from labkit.bench.targets import GrpcTarget, RestTarget
 
@@ -26,8 +28,10 @@ _HOMES = {
     "RestTarget": "targets",
     "closed_loop": "load",
     "compare": "comparison",
+    "image_files": "images",
     "open_loop": "load",
     "phases": "breakdown",
+    "predicted_bytes": "message_size",
 }
 _MODULES = ("payload", "results", "wire")
 __all__ = [
@@ -36,9 +40,11 @@ __all__ = [
     "RestTarget",
     "closed_loop",
     "compare",
+    "image_files",
     "open_loop",
     "payload",
     "phases",
+    "predicted_bytes",
     "results",
     "wire",
 ]

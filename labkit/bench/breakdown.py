@@ -10,7 +10,6 @@ from labkit.errors import MeasurementFailed
 
 if TYPE_CHECKING:
     from labkit.bench.payload import Inputs
-
     from labkit.bench.targets import Connection, Target
 
 _SERVER = ("server decode", "model run", "server encode")

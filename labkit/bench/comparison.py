@@ -12,9 +12,8 @@ import numpy as np
 from labkit.bench.results import Comparison, Point
 
 if TYPE_CHECKING:
-    from labkit.bench.payload import Inputs
-
     from labkit.bench.load import Progress
+    from labkit.bench.payload import Inputs
     from labkit.bench.targets import Connection, Target
 
 
@@ -63,15 +62,15 @@ def _points(
     pairs: "list[tuple[Target, Connection]]", inputs: "Inputs", rounds: int, seconds: float
 ) -> dict[str, Point]:
     values = sum(array.size for array in inputs.values())
-    requests = {target.name: target.encode(inputs) for target, _ in pairs}
-    answers = {target.name: connection.send(requests[target.name]) for target, connection in pairs}
+    answers = {target.name: connection.send(target.encode(inputs)) for target, connection in pairs}
     _need_equal({target.name: target.decode(answers[target.name]) for target, _ in pairs if target.form.exact})
     times: dict[str, list[float]] = {target.name: [] for target, _ in pairs}
     for turn in range(rounds + 1):
         for target, connection in pairs if turn % 2 else reversed(pairs):
             times[target.name].append(_turn(target, connection, inputs, seconds))
     return {
-        name: Point(values, len(requests[name]), len(answers[name]), measured[1:]) for name, measured in times.items()
+        target.name: Point(values, len(target.form.encode(inputs)), len(answers[target.name]), times[target.name][1:])
+        for target, _ in pairs
     }
 
 

@@ -25,7 +25,6 @@ from labkit.errors import MeasurementFailed, RequestError
 
 if TYPE_CHECKING:
     from labkit.bench.payload import Inputs
-
     from labkit.bench.targets import Connection, Target
 
 Progress = Callable[[float], None]
@@ -127,7 +126,7 @@ class _Crowd:
     ) -> None:
         self._target, self._clients, self._warm_up, self._keep = target, clients, warm_up, keep_connection
         self._ask = partial(_whole, target, request) if isinstance(request, Mapping) else partial(_send, request)
-        self._request = target.encode(request) if isinstance(request, Mapping) else request
+        self._request_bytes = len(target.form.encode(request) if isinstance(request, Mapping) else request)
         self._answer_bytes = 0
 
     def play(self, schedule: Callable[[float], Iterator[float | None]]) -> Round:
@@ -152,7 +151,7 @@ class _Crowd:
         return found.round(self._target.name, time.perf_counter() - start, time.process_time() - processor)
 
     def result(self, loop: str, rate: float | None, rounds: list[Round]) -> LoadResult:
-        sizes = len(self._request), self._answer_bytes
+        sizes = self._request_bytes, self._answer_bytes
         return LoadResult(self._target.name, loop, self._clients, rate, self._keep, *sizes, rounds)
 
     def _client(self, ready: threading.Barrier, found: "_Found") -> None:

@@ -1,0 +1,103 @@
+"""Checks of lab 03, Weigh REST against gRPC."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labkit.bench.results import Comparison
+from labkit.checks import exercise
+
+_PHOTOS, _NUMBERS = 32, 224 * 224 * 3
+_NUMBERS_IN_A_DIGIT = 64
+
+
+@exercise(
+    "03.1",
+    hints=(
+        "How many numbers are there in all, and how many bytes has each of them?",
+        "Photos times height times width times colours, and a float32 for each. What is beside them does not count.",
+    ),
+)
+def _message(answer: Any) -> str | None:
+    numbers = _PHOTOS * _NUMBERS
+    named = {
+        numbers: "that is the number of numbers; each of them takes more than a byte",
+        32 * numbers: "those are bits",
+        8 * numbers: "that is for float64",
+        2 * numbers: "that is for float16",
+        4 * _NUMBERS: "that is one photo",
+        4 * numbers // 3: "a pixel has three numbers, one for each colour",
+    }
+    for wrong, what in named.items():
+        if _near(answer, wrong):
+            return what
+    if answer > 8 * numbers:
+        return "so much it would be as text; a tensor's numbers travel as they lie in memory"
+    return None if _near(answer, 4 * numbers) else "count the numbers first, then the bytes of one"
+
+
+def _near(answer: Any, wanted: float) -> bool:
+    return abs(float(answer) / wanted - 1) < 0.01
+
+
+@exercise(
+    "03.2",
+    hints=(
+        "The new signature's only input is a vector of strings. What turns them into rows of numbers?",
+        "tf.io.decode_raw does, but nobody knows how long its rows are until tf.ensure_shape says so. Then it is the "
+        "same question as ever. Both signatures go into tf.saved_model.save.",
+    ),
+)
+def _raw(folder: Any) -> Any:
+    import tensorflow as tf
+
+    if not (Path(folder) / "saved_model.pb").is_file():
+        return ... if not Path(folder).exists() else f"there is no saved_model.pb in {Path(folder).name}"
+    loaded = tf.saved_model.load(str(folder))
+    if missing := {"serving_default", "raw"} - set(loaded.signatures):
+        return f"the signature {missing.pop()!r} is not there; it has {sorted(loaded.signatures)}"
+    rows = np.random.default_rng(3).normal(size=(3, 784)).astype(np.float32)
+    inputs = loaded.signatures["raw"].structured_input_signature[1]
+    if list(inputs) != ["row_bytes"] or inputs["row_bytes"].dtype != tf.string:
+        return f"the input of raw is asked to be row_bytes, of strings; it has {sorted(inputs)}"
+    if inputs["row_bytes"].shape.rank != 1 or inputs["row_bytes"].shape[0] is not None:
+        return "row_bytes is asked to take any number of rows; its shape is [None]"
+    wanted = _output(loaded.signatures["serving_default"](x=tf.constant(rows)))
+    given = tf.constant([row.tobytes() for row in rows])
+    try:
+        answer = _output(loaded.signatures["raw"](row_bytes=given))
+    except tf.errors.OpError as error:
+        return f"raw cannot read rows of 3,136 bytes: {error.message.partition(chr(10))[0][:100]}"
+    if answer.shape != wanted.shape:
+        return f"for 3 rows raw answers with the shape {list(answer.shape)}, serving_default with {list(wanted.shape)}"
+    return None if np.allclose(answer, wanted, atol=1e-5) else "raw answers with other numbers than serving_default"
+
+
+def _output(answer: dict[str, Any]) -> np.ndarray:
+    return next(iter(answer.values())).numpy()
+
+
+@exercise(
+    "03.3",
+    hints=(
+        "bench.compare takes the two targets, what makes a batch, and the sizes. Ask what it returns for break_even.",
+        "break_even(the side that becomes quicker, the other) counts numbers. How many of them are a row?",
+    ),
+)
+def _break_even(answer: Any) -> str | None:
+    if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Comparison)):
+        return "a pair is asked for: what bench.compare returned, and a number of rows"
+    comparison, rows = answer
+    if set(comparison.sides) != {"REST", "gRPC"}:
+        return f"the comparison has the sides {sorted(comparison.sides)}; own_rest and own_grpc are asked for"
+    if comparison.values[-1] < 64 * _NUMBERS_IN_A_DIGIT or len(comparison.values) < 3:
+        return "that are few sizes; go from 1 to 256 rows"
+    even = comparison.break_even("gRPC", "REST")
+    if even is None:
+        return "on this machine gRPC was not quicker even with the most rows; was something else running? Measure again"
+    if rows is None or _near(rows, comparison.break_even("REST", "gRPC") or -1):
+        return "from how many rows on is gRPC the quicker one, and not REST?"
+    if _near(rows, even) and not _near(rows, even / _NUMBERS_IN_A_DIGIT):
+        return "that counts numbers; how many rows are they?"
+    return None if _near(rows, even / _NUMBERS_IN_A_DIGIT) else "that is not what this comparison says"

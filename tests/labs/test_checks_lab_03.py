@@ -1,0 +1,122 @@
+"""Checks of lab 03: the solution is right, each typical wrong answer hears what is wrong with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from labkit.bench.results import Comparison, Point
+from labkit.checks import check, hint
+
+
+def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
+    check(number, answer)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (32 * 224 * 224 * 3 * 4, "right"),
+        (32 * 224 * 224 * 3 * 4 + 60, "right"),
+        (32 * 224 * 224 * 3, "the number of numbers"),
+        (32 * 224 * 224 * 3 * 32, "bits"),
+        (32 * 224 * 224 * 3 * 8, "float64"),
+        (32 * 224 * 224 * 3 * 2, "float16"),
+        (224 * 224 * 3 * 4, "one photo"),
+        (32 * 224 * 224 * 4, "three numbers"),
+        (32 * 224 * 224 * 3 * 20, "as text"),
+        (1000, "count the numbers"),
+        ("19 MB", "cannot use an answer of type str"),
+    ],
+)
+def test_message(answer: Any, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in verdict("03.1", answer, capsys)
+
+
+TEXT = tf.TensorSpec([None], tf.string, name="row_bytes")
+Body = Callable[[tf.Module, tf.Tensor], dict[str, tf.Tensor]]
+
+
+def read(row_bytes: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    return tf.ensure_shape(tf.io.decode_raw(row_bytes, dtype), [None, 784])
+
+
+def export(folder: Path, raw: Body, spec: tf.TensorSpec = TEXT, name: str = "raw") -> Path:
+    model = tf.Module()
+    model.kernel = tf.Variable(tf.random.stateless_normal([784, 10], seed=[1, 2]))
+    specs = [tf.TensorSpec([None, 784], tf.float32, name="x")]
+    model.classify = tf.function(lambda x: {"y": tf.nn.softmax(x @ model.kernel)}, specs)
+    model.raw = tf.function(lambda given: raw(model, given), [spec])
+    tf.saved_model.save(model, str(folder / "1"), signatures={"serving_default": model.classify, name: model.raw})
+    return folder / "1"
+
+
+def asked(model: tf.Module, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"y": tf.nn.softmax(rows @ model.kernel)}
+
+
+@pytest.mark.parametrize(
+    ("raw", "options", "said"),
+    [
+        (lambda model, given: asked(model, read(given)), {}, "right"),
+        (lambda model, given: asked(model, read(given)), {"name": "row"}, "'raw' is not there"),
+        (
+            lambda model, given: asked(model, given),
+            {"spec": tf.TensorSpec([None, 784], tf.float32, name="x")},
+            "asked to be row_bytes, of strings",
+        ),
+        (
+            lambda model, given: asked(model, read(given)),
+            {"spec": tf.TensorSpec([3], tf.string, name="row_bytes")},
+            "any number of rows",
+        ),
+        (lambda model, given: asked(model, tf.cast(read(given, tf.float64), tf.float32)), {}, "cannot read rows"),
+        (lambda model, given: asked(model, read(given) / 255), {}, "other numbers"),
+        (lambda model, given: {"y": tf.reduce_sum(asked(model, read(given))["y"], 1)}, {}, "for 3 rows raw answers"),
+    ],
+)
+def test_raw(raw: Body, options: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in verdict("03.2", export(tmp_path, raw, **options), capsys)
+
+
+def test_raw_that_was_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not answered yet" in verdict("03.2", tmp_path / "1", capsys)
+    assert "no saved_model.pb" in verdict("03.2", tmp_path, capsys)
+
+
+def comparison(sizes: tuple[int, ...] = (1, 16, 256), sides: tuple[str, str] = ("REST", "gRPC")) -> Comparison:
+    """The first side takes a second for each row, the other ten for any number: they meet at ten rows."""
+    first = [Point(64 * size, 0, 0, [float(size)]) for size in sizes]
+    second = [Point(64 * size, 0, 0, [10.0]) for size in sizes]
+    return Comparison(dict(zip(sides, (first, second), strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((comparison(), 10.0), "right"),
+        ((comparison(), 10), "right"),
+        ((comparison(), 640), "counts numbers"),
+        ((comparison(), None), "is gRPC the quicker one"),
+        ((comparison(), 100), "not what this comparison says"),
+        (10, "a pair is asked for"),
+        ((10, comparison()), "a pair is asked for"),
+        ((comparison((1, 2)), 10), "few sizes"),
+        ((comparison(sides=("gRPC", "REST")), 10), "not quicker even with the most rows"),
+        ((comparison(sides=("REST, json", "gRPC")), 10), "own_rest and own_grpc"),
+        ((..., ...), "not answered yet"),
+    ],
+)
+def test_break_even(answer: Any, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in verdict("03.3", answer, capsys)
+
+
+@pytest.mark.parametrize("number", ["03.1", "03.2", "03.3"])
+def test_hints_do_not_give_the_answer_away(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hint(number), hint(number, 2)
+    said = capsys.readouterr().out
+    assert said.count(number) >= 2
+    assert "19267584" not in said.replace(",", "") and "/ 64" not in said
