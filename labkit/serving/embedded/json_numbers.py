@@ -17,7 +17,8 @@ from labkit.serving.embedded.servable import DEFAULT_SIGNATURE, Signature
 from labkit.serving.embedded.status import StatusError
 
 _DIGITS = b"0123456789+-.eE \t\r\n"
-_BUFFER_TYPES = {"float": "d", "double": "d", "int64": "i"}
+_BUFFER_TYPES = {"float": "d", "double": "d", "int64": "i"} | dict.fromkeys(("int32", "int16", "int8", "uint8"), "i")
+_INT32 = np.iinfo(np.int32)
 _MOST_DIMENSIONS = 32
 _FEW = 4096
 
@@ -64,8 +65,11 @@ def read(body: bytes, signatures: Mapping[str, Signature]) -> NumbersRequest | N
         numbers = np.frombuffer(document[key].as_buffer(of_type=_BUFFER_TYPES[data_type.name]), np.dtype("f8"))
     except (ValueError, TypeError, AttributeError, RuntimeError, KeyError, StatusError):  # not quite that simple
         return None
-    if data_type.name == "int64":
+    if _BUFFER_TYPES[data_type.name] == "i":
         numbers = numbers.view(np.int64)
+        # As in the long way, a short integer is read as an int32 and then cut.
+        if data_type.name != "int64" and not _INT32.min <= numbers.min() <= numbers.max() <= _INT32.max:
+            return None
     with np.errstate(over="ignore"):
         return NumbersRequest(
             signature_name, {name: numbers.astype(data_type.numpy).reshape(shape)}, key == "instances"
