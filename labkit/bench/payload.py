@@ -164,7 +164,7 @@ def _json(form: str, digits: str | int, signature_name: str | None) -> WireForm:
     elif digits == "python":
         named, write = "Python's json", _write_python
     elif type(digits) is int and 0 <= digits <= _MOST_DECIMALS:
-        named, write = f"{digits} decimals", partial(_write_rounded, decimals=digits)
+        named, write = f"{digits} decimal{'s' * (digits != 1)}", partial(_write_rounded, decimals=digits)
     else:
         raise ValueError(f"digits are 'shortest', 'python' or a number from 0 to {_MOST_DECIMALS}, got {digits!r}")
     name = f"JSON {'rows' if form == 'row' else 'columns'}, {named}"
