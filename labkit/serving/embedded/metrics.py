@@ -1,5 +1,7 @@
 """Counters and histograms in Prometheus' text format, under TensorFlow Serving's names (util/prometheus_exporter.cc).
 
+What TensorFlow Serving does not count has a name that begins with ``:labkit:serving:``.
+
 The text is written here and not by prometheus_client: that library puts ``_total`` behind the name of every counter
 and a ``# HELP`` line before every metric, and neither is in what dashboards for TensorFlow Serving ask for.
 """
@@ -14,6 +16,7 @@ from labkit.serving.embedded.status import Code, invalid_argument
 
 if TYPE_CHECKING:
     from labkit.serving.embedded.flags import Flags
+    from labkit.serving.embedded.steps import StepTimes
 
 logger = logging.getLogger("labkit.serving")
 
@@ -134,31 +137,50 @@ class Metrics:
         """Nothing is counted yet."""
         self.path = path
         self._strangers: set[str] = set()
-        serving, saved_model = ":tensorflow:serving:", ":tensorflow:cc:saved_model:"
+        serving, saved_model, ours = ":tensorflow:serving:", ":tensorflow:cc:saved_model:", ":labkit:serving:"
+        request_labels = ("model_name", "API", "entrypoint")
         self._loads = Counter(saved_model + "load_attempt_count", "model_path", "status")
         self._load_time = Counter(saved_model + "load_latency", "model_path")
         self._queuing = Histogram(QUEUING, serving + "batching_session:queuing_latency", "thread_pool_name")
         self._warmup = Histogram(LATENCY, serving + "model_warmup_latency", "model_path", "status")
         self._requests = Counter(serving + "request_count", "model_name", "status")
-        self._latency = Histogram(LATENCY, serving + "request_latency", "model_name", "API", "entrypoint")
+        self._latency = Histogram(LATENCY, serving + "request_latency", *request_labels)
         self._runs = Histogram(LATENCY, serving + "runtime_latency", "model_name", "API", "runtime")
+        self._decoding = Histogram(LATENCY, ours + "decode_latency", *request_labels)
+        self._encoding = Histogram(LATENCY, ours + "encode_latency", *request_labels)
 
-    def note_request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float, *, known: bool) -> None:
+    def note_request(
+        self,
+        model: str,
+        api: str,
+        entrypoint: str,
+        code: Code,
+        seconds: float,
+        times: "StepTimes | None" = None,
+        *,
+        known: bool,
+    ) -> None:
         """Count one answered request; only on the event loop.
 
         Args:
             model: what the client calls the model.
             api: ``Predict``, ``Classify`` or ``Regress``; over REST in small letters, or nothing.
             entrypoint: ``GRPC`` or ``REST``.
-            code: how it ended; only successes count for the latency.
+            code: how it ended; only successes count for the latencies.
             seconds: how long it took.
+            times: what it spent before and after the model's run; None for one that no model answers.
             known: whether this server has, or had, such a model. Of all other names only so many are kept.
         """
         if not known and model:
             model = self._stranger(model)
         self._requests.add((model, code))
-        if code is Code.OK:
-            self._latency.observe((model, api, entrypoint), seconds * 1e6)
+        if code is not Code.OK:
+            return
+        labels = model, api, entrypoint
+        self._latency.observe(labels, seconds * 1e6)
+        if times:
+            self._decoding.observe(labels, times.decode * 1e6)
+            self._encoding.observe(labels, times.encode * 1e6)
 
     def note_run(self, model: str, api: str, seconds: float) -> None:
         """Count one run of a model, that of its batch and the wait for it included."""
@@ -180,8 +202,9 @@ class Metrics:
 
     def page(self) -> bytes:
         """All of it as Prometheus reads it."""
-        metrics = (self._loads, self._load_time, self._queuing, self._warmup, self._requests, self._latency, self._runs)
-        text = "".join(f"{line}\n" for metric in metrics for line in metric.lines())
+        loads = self._loads, self._load_time, self._queuing, self._warmup
+        requests = self._requests, self._latency, self._runs, self._decoding, self._encoding
+        text = "".join(f"{line}\n" for metric in (*loads, *requests) for line in metric.lines())
         return text.encode("utf-8", "replace")
 
     def _stranger(self, model: str) -> str:

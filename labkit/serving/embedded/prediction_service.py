@@ -1,8 +1,8 @@
 """PredictionService: messages in, messages out, as bytes. What they mean stands in `predict` and `examples`."""
 
-import time
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from labkit.serving.embedded import tensor_proto
@@ -12,7 +12,7 @@ from labkit.serving.embedded.manager import ModelManager
 from labkit.serving.embedded.predict_message import predict_steps
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
-from labkit.serving.embedded.steps import Steps
+from labkit.serving.embedded.steps import Steps, StepTimes, timed
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.model_pb2 import ModelSpec
@@ -39,9 +39,10 @@ class PredictionService:
 
     async def predict(self, message: bytes, context: Context) -> bytes:
         """Predict."""
+        started = perf_counter()
         request = parsed(self._predict_request, message)
         size = max(len(message), tensor_proto.declared_bytes(request.inputs.values()))
-        return await self._counted("Predict", request, size, context, self._predict_steps)
+        return await self._counted("Predict", started, request, size, context, self._predict_steps)
 
     async def classify(self, message: bytes, context: Context) -> bytes:
         """Classify."""
@@ -49,9 +50,10 @@ class PredictionService:
 
         from labkit.serving.embedded import examples
 
+        started = perf_counter()
         request = parsed(ClassificationRequest, message)
         size = examples.fed_bytes(request.input)
-        return await self._counted("Classify", request, size, context, examples.classify_steps)
+        return await self._counted("Classify", started, request, size, context, examples.classify_steps)
 
     async def regress(self, message: bytes, context: Context) -> bytes:
         """Regress."""
@@ -59,9 +61,10 @@ class PredictionService:
 
         from labkit.serving.embedded import examples
 
+        started = perf_counter()
         request = parsed(RegressionRequest, message)
         size = examples.fed_bytes(request.input)
-        return await self._counted("Regress", request, size, context, examples.regress_steps)
+        return await self._counted("Regress", started, request, size, context, examples.regress_steps)
 
     async def multi_inference(self, message: bytes, context: Context) -> bytes:
         """MultiInference; the model_spec of the first task counts for all. As upstream, it is not in the metrics."""
@@ -103,18 +106,29 @@ class PredictionService:
         size: int,
         context: Context,
         steps: Callable[[Any, Servable], Steps[Any]],
+        times: StepTimes | None = None,
     ) -> bytes:
         found = servable(self._manager, spec)
-        return await self._dispatcher.run(found, size, milliseconds_left(context), _to_bytes(steps(request, found)))
+        to_bytes = _to_bytes(steps(request, found))
+        if times:
+            to_bytes = timed(to_bytes, times)
+        return await self._dispatcher.run(found, size, milliseconds_left(context), to_bytes)
 
     async def _counted(
-        self, api: str, request: Any, size: int, context: Context, steps: Callable[[Any, Servable], Steps[Any]]
+        self,
+        api: str,
+        started: float,
+        request: Any,
+        size: int,
+        context: Context,
+        steps: Callable[[Any, Servable], Steps[Any]],
     ) -> bytes:
-        """The same, and a line in the metrics."""
-        started, code, name = time.perf_counter(), Code.CANCELLED, request.model_spec.name
+        """The same, and a line in the metrics; `started` is when there were only bytes."""
+        code, name = Code.CANCELLED, request.model_spec.name
+        times = StepTimes(started) if self._metrics else None
         try:
             check_spec(request)
-            answer = await self._answered(request.model_spec, request, size, context, steps)
+            answer = await self._answered(request.model_spec, request, size, context, steps, times)
             code = Code.OK
             return answer
         except StatusError as error:
@@ -125,8 +139,8 @@ class PredictionService:
             raise
         finally:
             if self._metrics:
-                seconds = time.perf_counter() - started
-                self._metrics.note_request(name, api, "GRPC", code, seconds, known=name in self._manager.models)
+                seconds = perf_counter() - started
+                self._metrics.note_request(name, api, "GRPC", code, seconds, times, known=name in self._manager.models)
 
 
 def _to_bytes(steps: Steps[Any]) -> Steps[bytes]:

@@ -13,6 +13,7 @@ from labkit.serving.embedded.http_server import LARGEST_BODY, Request, Response
 from labkit.serving.embedded.manager import ModelManager
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 from labkit.serving.embedded.status_answers import metadata_answer, status_answer
+from labkit.serving.embedded.steps import StepTimes, timed
 
 if TYPE_CHECKING:
     from labkit.serving.embedded.metrics import Metrics
@@ -70,19 +71,22 @@ class RestApi:
         if request.target[:4].lower() != "/v1/":
             return Response(_NOT_FOUND_PAGE, 404, {"Content-Type": "text/html"})
         started, match = perf_counter(), _match(request)
-        code, response = await self._answered(request, match)
+        times = StepTimes(started) if self._metrics and request.method == "POST" else None
+        code, response = await self._answered(request, match, times)
         if self._metrics:
             name = unquote(match["name"] or "") if match else ""
             api = match["verb"] if match and request.method == "POST" else ""
             seconds = perf_counter() - started
-            self._metrics.note_request(name, api, "REST", code, seconds, known=name in self._manager.models)
+            self._metrics.note_request(name, api, "REST", code, seconds, times, known=name in self._manager.models)
         return response
 
-    async def _answered(self, request: Request, match: re.Match[str] | None) -> tuple[Code, Response]:
+    async def _answered(
+        self, request: Request, match: re.Match[str] | None, times: StepTimes | None
+    ) -> tuple[Code, Response]:
         if request.method == "OPTIONS":
             return self._preflight(request)
         try:
-            return Code.OK, Response(await self._route(request, match), headers=self._headers)
+            return Code.OK, Response(await self._route(request, match, times), headers=self._headers)
         except StatusError as error:
             failure = error
         except Exception:
@@ -97,11 +101,11 @@ class RestApi:
         code = Code.OK if known else Code.FAILED_PRECONDITION
         return code, Response(status=200 if known else 400, headers=self._headers)
 
-    async def _route(self, request: Request, match: re.Match[str] | None) -> bytes:
+    async def _route(self, request: Request, match: re.Match[str] | None, times: StepTimes | None) -> bytes:
         if match and request.method == "GET":
             return self._get(match)
         if match and match["verb"] in rest_steps.STEPS:  # which the route itself takes in capitals, too
-            return await self._post(match, request)
+            return await self._post(match, request, times)
         raise invalid_argument(f"Malformed request: {request.method} {request.target}")
 
     def _get(self, match: re.Match[str]) -> bytes:
@@ -110,7 +114,7 @@ class RestApi:
             return metadata_answer(self._manager.servable(name, version, _label(match)))
         return status_answer(self._manager.statuses(name, version))
 
-    async def _post(self, match: re.Match[str], request: Request) -> bytes:
+    async def _post(self, match: re.Match[str], request: Request, times: StepTimes | None) -> bytes:
         verb, name, version = match["verb"], _model(match), _version(match)
         # A packed body may be a thousand times larger than it looks: never on the event loop.
         size = LARGEST_BODY if "content-encoding" in request.headers else request.size
@@ -123,7 +127,8 @@ class RestApi:
             else:
                 await asyncio.to_thread(rest_steps.check, verb, request)
             raise
-        return await self._dispatcher.run(servable, size, self._timeout_ms, rest_steps.STEPS[verb](servable, request))
+        steps = rest_steps.STEPS[verb](servable, request)
+        return await self._dispatcher.run(servable, size, self._timeout_ms, timed(steps, times) if times else steps)
 
 
 def _match(request: Request) -> re.Match[str] | None:

@@ -9,6 +9,7 @@ while a batch runs.
 """
 
 from collections.abc import Generator, Sequence
+from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
@@ -36,4 +37,39 @@ def complete(steps: Steps[Answer], session: Session, limits: RunLimits) -> Answe
         while True:
             feeds, fetches = steps.send(session.run(feeds, fetches, limits))
     except StopIteration as end:
+        return end.value
+
+
+class StepTimes:
+    """What one request spends on either side of the model's run, in seconds. A wait for a thread is in neither.
+
+    Attributes:
+        started: when the request's bytes were there, by `perf_counter`.
+        decode: from the bytes to what the model is fed with.
+        encode: from what the model answered to bytes.
+    """
+
+    __slots__ = ("decode", "encode", "started")
+
+    def __init__(self, started: float) -> None:
+        self.started, self.decode, self.encode = started, 0.0, 0.0
+
+
+def timed(steps: Steps[Answer], times: StepTimes) -> Steps[Answer]:
+    """The same steps, which fill in `times`. What was done since `times.started` counts as decoding, too."""
+    times.decode = perf_counter() - times.started
+    return _timed(steps, times)
+
+
+def _timed(steps: Steps[Answer], times: StepTimes) -> Steps[Answer]:
+    resumed = perf_counter()
+    try:
+        run = next(steps)
+        times.decode += perf_counter() - resumed
+        while True:
+            results = yield run
+            resumed = perf_counter()
+            run = steps.send(results)
+    except StopIteration as end:
+        times.encode = perf_counter() - resumed
         return end.value

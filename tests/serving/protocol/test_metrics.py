@@ -26,6 +26,8 @@ FAMILIES = {
     REQUESTS: "counter",
     LATENCY: "histogram",
     RUNS: "histogram",
+    ":labkit:serving:decode_latency": "histogram",
+    ":labkit:serving:encode_latency": "histogram",
 }
 
 
@@ -84,7 +86,7 @@ def grpc_calls(monitored: Monitored):
 
 
 def test_text(monitored: Monitored) -> None:
-    """A `# TYPE` line for every metric, no `# HELP`; the names are upstream's, without `_total`."""
+    """A `# TYPE` line for every metric, no `# HELP`; the names are upstream's, without `_total`, and labkit's own."""
     lines = monitored.page().splitlines()
     kinds = [line for line in lines if line.startswith("#")]
     assert kinds == [f"# TYPE {name} {kind}" for name, kind in FAMILIES.items()]
