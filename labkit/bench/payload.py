@@ -47,11 +47,16 @@ class WireForm:
     def encode(self, inputs: Inputs) -> bytes:
         """The bytes that travel for the batch, without headers, and without gRPC's five bytes before a message.
 
+        gRPC leaves a message as it is that gzip would not make smaller; over REST it is sent all the same.
+
         Raises:
             ValueError: this form cannot carry the inputs; the message says why.
         """
         written = self.write(inputs)
-        return gzip.compress(written, _GZIP_LEVEL, mtime=0) if self.gzip else written
+        if not self.gzip:
+            return written
+        compressed = gzip.compress(written, _GZIP_LEVEL, mtime=0)
+        return written if self.protocol == "gRPC" and len(compressed) >= len(written) else compressed
 
     def compressed(self) -> "WireForm":
         """The same form with gzip. The same batch always gives the same bytes."""

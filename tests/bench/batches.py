@@ -1,6 +1,7 @@
 """Batches to write, the forms that can carry them, and what it means to arrive."""
 
 import base64
+import gzip
 
 import ml_dtypes
 import numpy as np
@@ -19,6 +20,11 @@ def texts(values):
     if isinstance(values, list):
         return [texts(value) for value in values]
     return base64.b64decode(values["b64"]) if isinstance(values, dict) else values
+
+
+def plain(body):
+    """The bytes without their gzip, if they have one."""
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
 
 
 def written(inputs, signature_name=None):

@@ -17,16 +17,13 @@ from hypothesis.extra import numpy as arrays_of
 from labkit.bench import payload
 
 from ..serving.fuzz.profile import fuzzed
-from .batches import DTYPES, JSON_DTYPES, MANY_BYTES, TEXT, same_bits, texts, values_of, written
+from .batches import DTYPES, JSON_DTYPES, MANY_BYTES, TEXT, plain, same_bits, texts, values_of, written
 
 
 def decoded(form, inputs):
     """What a reader finds in a form's bytes: arrays by input name, of the dtypes of `inputs`."""
-    body = form.encode(inputs)
-    if form.gzip:
-        body = gzip.decompress(body)
     read = _from_message if form.protocol == "gRPC" else _from_json
-    return read(body, inputs)
+    return read(plain(form.encode(inputs)), inputs)
 
 
 def _from_json(body, inputs):
@@ -100,8 +97,15 @@ def test_rounded_forms_are_within_half_of_the_last_decimal(inputs, decimals):
         found, x = decoded(form, inputs)["x"], inputs["x"]
         finite = np.isfinite(x)
         np.testing.assert_array_equal(found[~finite], x[~finite])
-        error = np.abs(found[finite].astype(np.float64) - x[finite].astype(np.float64))
-        assert (error <= 0.5 * 10.0**-decimals + np.spacing(np.abs(x[finite])).astype(np.float64)).all()
+        found, x = found[finite].astype(np.float64), x[finite].astype(np.float64)
+        of_the_type = np.finfo(inputs["x"].dtype).eps * np.abs(x)
+        assert (np.abs(found - x) <= 0.5 * 10.0**-decimals + of_the_type).all()
+
+
+def test_rounded_forms_write_no_more_decimals():
+    x = np.array([15.889988761234, -0.25, 1e-9, 7], np.float64)
+    assert payload.json_rows(2).encode({"x": x}) == b'{"instances":[15.89,-0.25,0.0,7.0]}'
+    assert payload.json_columns(0).encode({"x": x.astype(np.float32)}) == b'{"inputs":[16.0,-0.0,0.0,7.0]}'
 
 
 def test_every_dtype_is_in_the_forms_that_can_carry_it():
@@ -127,7 +131,7 @@ def test_strings_travel_as_they_are(strings):
         "TensorProto, tensor_content",
     }
     for form in forms:
-        body = gzip.decompress(form.encode({"x": strings})) if form.gzip else form.encode({"x": strings})
+        body = plain(form.encode({"x": strings}))
         read = _from_message if form.protocol == "gRPC" else _from_json
         assert read(body, {"x": like})["x"].tolist() == strings.tolist()
 
@@ -153,7 +157,7 @@ def test_several_inputs_are_named_in_every_row_or_once():
 def test_the_signature_and_the_model_are_said():
     inputs = {"x": np.float32([1])}
     for form in payload.all_forms("penguins", signature_name="weigh"):
-        body = gzip.decompress(form.encode(inputs)) if form.gzip else form.encode(inputs)
+        body = plain(form.encode(inputs))
         if form.protocol == "REST":
             assert json.loads(body)["signature_name"] == "weigh"
             assert b"penguins" not in body  # the address says it
@@ -209,14 +213,22 @@ def test_gzip_holds_what_the_plain_form_wrote(batch):
             assert compressed.compressed() == compressed
 
 
-def test_the_same_batch_gives_the_same_bytes(batch):
-    shuffled = {"b": batch["x"], "a": batch["x"], "c": batch["x"]}
+def test_grpc_does_not_send_a_gzip_that_is_larger():
+    one = {"x": np.float32([1])}
     for form in payload.all_forms():
-        assert form.encode(shuffled) == form.encode({name: array.copy() for name, array in shuffled.items()})
+        compressed = form.compressed().encode(one)
+        assert compressed.startswith(b"\x1f\x8b") == (form.protocol == "REST"), form.name
+        assert plain(compressed) == form.write(one)
+
+
+def test_the_same_batch_gives_the_same_bytes(batch):
+    for form in payload.all_forms():
+        assert form.encode(batch) == form.encode({"x": batch["x"].copy()})
         if form.gzip:
             assert form.encode(batch)[4:8] == bytes(4)  # where gzip has the time of day
-        if form.protocol == "gRPC":
-            assert form.encode(shuffled) == form.encode(dict(sorted(shuffled.items())))
+    many = {f"feature_{number}": np.float32([number]) for number in range(20)}
+    for form in (payload.tensor_fields("m"), payload.tensor_content("m")):
+        assert form.encode(many) == form.encode(dict(reversed(many.items())))
 
 
 # Sizes

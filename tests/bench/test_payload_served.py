@@ -1,12 +1,15 @@
 """What a server makes of the wire forms of a batch: the same, whichever it is."""
 
+from dataclasses import dataclass
+
 import grpc
 import numpy as np
 import pytest
 import requests
 
 import labkit
-from labkit.bench import images, payload
+from labkit.bench import images, payload, wire
+from labkit.bench.relay import CountingRelay
 
 from .batches import JSON_DTYPES, MANY_BYTES, TEXT, same_bits, texts, written
 
@@ -42,8 +45,16 @@ def server(tmp_path_factory):
         yield server
 
 
+@dataclass(frozen=True)
+class RelayedServer:
+    """Where to ask a server by way of a relay."""
+
+    rest_url: str
+    grpc_address: str
+
+
 def asked(server, form, inputs, dtype):
-    """The server's answer to the bytes of a form, its one output as an array of `dtype`."""
+    """What the server, or a relay to it, answers to the bytes of a form: its one output as an array of `dtype`."""
     if form.protocol == "REST":
         headers = {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if form.gzip else {})
         url = f"{server.rest_url}/v1/models/model:predict"
@@ -123,3 +134,17 @@ def test_a_server_decodes_image_files(server, format):
     assert {form.protocol for form in forms} == {"REST", "gRPC"}
     for form in forms:
         np.testing.assert_allclose(asked(server, form, files, "int64"), pixels.sum((1, 2, 3)), rtol=0.02)
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+def test_what_travels_has_the_size_that_encode_says(server, rows):
+    x = np.random.default_rng(6).random((rows, 20), np.float32)
+    for form in forms_for("echo_float32", {"x": x}):
+        with CountingRelay(server.rest_url if form.protocol == "REST" else server.grpc_address) as relay:
+            asked(RelayedServer(relay.url, relay.address), form, {"x": x}, "float32")
+            (connection,) = relay.connections
+            parts = wire.parts(connection)
+        name = "body" if form.protocol == "REST" else "message"
+        travelled = wire.total(parts, direction="sent", name=name)
+        # gRPC brings a zlib of its own, which need not be Python's to the byte.
+        assert travelled == pytest.approx(len(form.encode({"x": x})), rel=0.01 if form.gzip else 0), form.name
