@@ -47,6 +47,7 @@ _TYPES = [
 ]
 _BY_NUMBER = {data_type.number: data_type for data_type in _TYPES}
 _BY_NUMPY = {data_type.numpy: data_type for data_type in _TYPES}
+_BY_NAME = {data_type.name: data_type for data_type in _TYPES}
 
 
 def data_type(number: int) -> DataType:
@@ -74,3 +75,8 @@ def for_messages(number: int) -> DataType:
 def of(array: np.ndarray) -> DataType:
     """The type of a numpy array of one of the numpy types above."""
     return _BY_NUMPY[array.dtype]
+
+
+def named(name: str) -> DataType:
+    """The type with that name in messages, as ``float``; KeyError for one whose values cannot travel."""
+    return _BY_NAME[name]

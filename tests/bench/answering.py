@@ -1,0 +1,64 @@
+"""A small HTTP server that answers as it is told and keeps what it was asked."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request."""
+
+    path: str
+    headers: Message
+    body: bytes
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each request with what `answer(number of the request)` gives: status and body."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: Callable[[int], tuple[int, bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answer, self.lock = answer, threading.Lock()
+        self.requests: list[Asked] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1/models/m:predict"
+
+    def handle_error(self, *_: object) -> None:
+        """A client that leaves is no error."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.server.lock:
+            self.server.requests.append(Asked(self.path, self.headers, body))
+            number = len(self.server.requests)
+        status, answer = self.server.answer(number)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        """Nothing to say."""
+
+
+@contextmanager
+def answering(answer: Callable[[int], tuple[int, bytes]]) -> Iterator[Server]:
+    with Server(answer) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
+        server.shutdown()
