@@ -42,14 +42,14 @@ def to_array(name: str, proto: "TensorProto") -> np.ndarray:
     if data_type.number == dtypes.STRING:
         return _strings(name, proto, shape)
     size = math.prod(shape)
-    if proto.tensor_content:
-        if len(proto.tensor_content) != size * data_type.numpy.itemsize:
+    if content := proto.tensor_content:  # looked at once: every look copies the bytes
+        if len(content) != size * data_type.numpy.itemsize:
             raise _parsing_error(
                 name,
-                f"tensor_content has {len(proto.tensor_content)} bytes, a {data_type.name} tensor of shape {shape} "
+                f"tensor_content has {len(content)} bytes, a {data_type.name} tensor of shape {shape} "
                 f"has {size * data_type.numpy.itemsize}",
             )
-        return np.frombuffer(proto.tensor_content, data_type.numpy).reshape(shape)
+        return np.frombuffer(content, data_type.numpy).reshape(shape)
     return _filled(_typed_values(proto, data_type), size, data_type.numpy).reshape(shape)
 
 
