@@ -107,7 +107,7 @@ class CountingRelay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.url = f"http://{self.address}"
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=f"relay {self.address}", daemon=True)
         self._thread.start()
@@ -138,11 +138,12 @@ class CountingRelay:
     async def _serve(self) -> None:
         server = await self._loop.create_server(self._accepted, sock=self._listener)
         await self._stopping.wait()
-        server.close()
-        under_way = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        for end in self._ends:
+            if end.reaching:
+                end.reaching.cancel()
+        while under_way := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.gather(*under_way, return_exceptions=True)
+        server.close()  # not sooner: asyncio forgets a connection whose server is closed while it is accepted
         for end in self._ends:
             end.transport.abort()
         while self._ends:  # until each has been told that it is closed
@@ -152,6 +153,8 @@ class CountingRelay:
         return _End(SENT, Connection(self._keep), self._ends, self._forward)
 
     def _forward(self, client: "_End") -> None:
+        if self._stopping.is_set():
+            return  # `_serve` closes it
         self._connections.append(client.connection)
         client.reaching = self._loop.create_task(self._reach_server(client))
 

@@ -147,7 +147,9 @@ class _Frames:
         try:
             pairs = self._decoder.decode(self._block, raw=True)
         except hpack.HPACKError as error:
-            raise MeasurementFailed(f"Headers of stream {frame.stream_id} cannot be read: {error!r}") from error
+            raise MeasurementFailed(
+                f"Headers of stream {frame.stream_id} are not HPACK: {type(error).__name__}"
+            ) from error
         self._block = None
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
         self._reading.headers.append(Headers(number, self._direction, fields))
