@@ -1,228 +1,97 @@
-"""Run the benchmark: `python -m bench [--quick] [--only CASE] [--rounds N]`.
+"""Run the benchmark: `python -m bench [--quick] [--only MEASURE] [--rounds N]`, or write its page anew: `--page`.
 
 Exit status 1: measuring failed (not: a bar missed).
 """
 
 import argparse
 import datetime
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import grpc
-import numpy as np
 
-from bench import environment, load, report, servers
-from labkit import GrpcClient
+from bench import beside, clients, codecs, environment, load, page, protocols, report, sizes
+from labkit.bench import quiet_tensorflow
 from labkit.errors import LabkitError
 
 HERE = Path(__file__).parent
-ECHO = "/echo.Echo/Echo"
-BATCHING = """
-max_batch_size { value: 16 }
-batch_timeout_micros { value: 5000 }
-num_batch_threads { value: 1 }
-max_enqueued_batches { value: 100 }
-"""
-
-
-def take_turns(sides: Mapping[str, Callable[[], float]], rounds: int) -> report.Rounds:
-    """Measure every side once a round, every second round in reverse; a first round is warm-up and dropped."""
-    values: report.Rounds = {name: [] for name in sides}
-    for turn in range(rounds + 1):
-        for name in sides if turn % 2 else reversed(sides):
-            values[name].append(sides[name]())
-    return {name: each[1:] for name, each in values.items()}
-
-
-def measure_start(run: report.Run, work: Path, rounds: int) -> None:
-    """Seconds from the start of the server's process to its first answered Predict; and of `import tensorflow`."""
-    message = (work / "small" / "message.bin").read_bytes()[5:]
-
-    def first_predict() -> float:
-        start = time.perf_counter()
-        server = servers.labkit(work / "small")
-        with grpc.insecure_channel(server.address) as channel:
-            channel.unary_unary(load.PREDICT)(message, timeout=30)
-            seconds = time.perf_counter() - start
-        server.stop()
-        return seconds
-
-    def import_tensorflow() -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, capture_output=True)
-        return time.perf_counter() - start
-
-    run.units["process start"] = "s"
-    run.cases["process start"] = take_turns({"labkit": first_predict, "import tensorflow": import_tensorflow}, rounds)
-
-
-def rate_of(server: servers.Server, load_on: Callable[[str], float]) -> float:
-    """What `load_on(url)` measures while the server, alone, may run."""
-    with server.awake():
-        return load_on(server.url)
-
-
-def measure_rest(run: report.Run, work: Path, rounds: int) -> None:
-    """Requests per second of one small row, with one and eight connections."""
-    model = work / "small"
-    starters = [partial(servers.labkit, model)]
-    starters += [partial(servers.rival, "FastAPI", variant, model) for variant in ("typed", "threadpool", "blocking")]
-    starters += [partial(servers.rival, "LitServe", variant, model) for variant in ("default", "tuned")]
-    with servers.side_by_side(model, starters) as sides:
-        for flight in (1, 8):
-            load_on = partial(load.rest, body=model / "body.json", connections=flight, seconds=1)
-            run.units[f"REST, {flight} in flight"] = "requests/s"
-            run.cases[f"REST, {flight} in flight"] = take_turns(
-                {side.name: partial(rate_of, side, load_on) for side in sides}, rounds
-            )
-        for side in sides:
-            family = side.family()
-            threads = sum(member.num_threads() for member in family)
-            run.about[side.name] = f"{len(family)} processes, {threads} threads"
-
-
-def measure_large(run: report.Run, work: Path, rounds: int) -> None:
-    """Requests per second of 1000 rows of 784 numbers, one after the other on one connection."""
-    model = work / "large"
-    load_on = partial(load.one_by_one, body=model / "body.json", count=3)
-    starters = [partial(servers.labkit, model)]
-    starters += [partial(servers.rival, "FastAPI", variant, model) for variant in ("typed", "threadpool")]
-    with servers.side_by_side(model, starters) as sides:
-        run.units["REST, 1000 x 784"] = "requests/s"
-        run.cases["REST, 1000 x 784"] = take_turns(
-            {side.name: partial(rate_of, side, load_on) for side in sides}, rounds
-        )
-
-
-def measure_grpc(run: report.Run, work: Path, rounds: int) -> None:
-    """Milliseconds of a gRPC Predict, of an echo of its bytes, and of the same question over REST."""
-    model = work / "small"
-    message, body = model / "message.bin", model / "body.json"
-    rows = np.array(json.loads(body.read_text())["instances"], np.float32)
-    with servers.side_by_side(model, [partial(servers.labkit, model), servers.echo]) as (ours, echo):
-        with ours.awake():
-            servers.compare(GrpcClient(ours.address, "m").predict(rows), model)
-        with echo.awake(), grpc.insecure_channel(echo.address) as channel:
-            assert channel.unary_unary(ECHO)(message.read_bytes(), timeout=30) == message.read_bytes()
-        for flight in (1, 8):
-            predict = partial(load.rpc, method=load.PREDICT, message=message, streams=flight)
-            echoed = partial(load.rpc, method=ECHO, message=message, streams=flight)
-            over_rest = partial(load.rest_like_rpc, body=body, connections=flight)
-            rates = {
-                "labkit Predict": partial(rate_of, ours, lambda _, on=predict: on(ours.address)),
-                "labkit REST": partial(rate_of, ours, over_rest),
-                "echo": partial(rate_of, echo, lambda _, on=echoed: on(echo.address)),
-            }
-            rounds_of = take_turns(rates, rounds)
-            case = f"gRPC, {flight} in flight"
-            run.units[case] = "ms"
-            run.cases[case] = {name: [1000 * flight / rate for rate in each] for name, each in rounds_of.items()}
-        clients = {
-            "grpcio": partial(rate_of, ours, lambda _: load.rpc_from_python(ours.address, load.PREDICT, message)),
-            "requests": partial(rate_of, ours, partial(load.rest_from_python, body=body)),
-        }
-        run.units["Python clients"] = "ms"
-        rounds_of = take_turns(clients, rounds)
-        run.cases["Python clients"] = {name: [1000 / rate for rate in each] for name, each in rounds_of.items()}
-
-
-def measure_saturated(run: report.Run, work: Path, rounds: int) -> None:
-    """Requests per second of gRPC Predict and of an echo with 32 calls in flight, and the processor time of each."""
-    model, case = work / "small", "gRPC, saturated"
-    message = model / "message.bin"
-    spent: report.Rounds = {"labkit Predict": [], "echo": []}
-
-    def rate(name: str, server: servers.Server, method: str) -> float:
-        before = server.processor_seconds()
-        rate = rate_of(server, lambda _: load.rpc(server.address, method, message, streams=8, connections=4))
-        spent[name].append(1e6 * (server.processor_seconds() - before) / (rate * load.RPC_SECONDS))
-        return rate
-
-    with servers.side_by_side(model, [partial(servers.labkit, model), servers.echo]) as (ours, echo):
-        rates = {
-            "labkit Predict": partial(rate, "labkit Predict", ours, load.PREDICT),
-            "echo": partial(rate, "echo", echo, ECHO),
-        }
-        run.cases[case] = take_turns(rates, 2 * rounds)
-    run.units[case] = "requests/s"
-    run.cases[f"{case}, processor time"] = {name: each[1:] for name, each in spent.items()}
-    run.units[f"{case}, processor time"] = "µs of the server a request"
-
-
-def measure_batching(run: report.Run, work: Path, rounds: int) -> None:
-    """Requests per second of small convolutional networks for 32 clients, batching on and off."""
-    for name in ("CNN", "CNN with a hidden layer"):
-        _measure_batching(run, work / name, name, rounds)
-
-
-def _measure_batching(run: report.Run, model: Path, name: str, rounds: int) -> None:
-    parameters = model / "batching.pbtxt"
-    parameters.write_text(BATCHING)
-    batching = ("--enable_batching", f"--batching_parameters_file={parameters}")
-    starters = [
-        partial(servers.labkit, model, name="batching off"),
-        partial(servers.labkit, model, *batching, name="batching on"),
-    ]
-    with servers.side_by_side(model, starters) as sides:
-        over_rest = partial(load.rest_like_rpc, body=model / "body.json", connections=32)
-        over_grpc = partial(load.rpc, method=load.PREDICT, message=model / "message.bin", streams=1, connections=32)
-        loads = {
-            f"REST, {name}, 32 clients": lambda side: rate_of(side, over_rest),
-            f"gRPC, {name}, 32 clients": lambda side: rate_of(side, lambda _: over_grpc(side.address)),
-        }
-        for case, load_on in loads.items():
-            run.units[case] = "requests/s"
-            run.cases[case] = take_turns({side.name: partial(load_on, side) for side in sides}, 2 * rounds)
-
-
+RESULTS = HERE / "results"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
 MEASURES = {
-    "start": measure_start,
-    "grpc": measure_grpc,
-    "saturated": measure_saturated,
-    "rest": measure_rest,
-    "large": measure_large,
-    "batching": measure_batching,
+    "payload": sizes.measure_payload,
+    "latency": protocols.measure_latency,
+    "rows": protocols.measure_rows,
+    "phases": protocols.measure_phases,
+    "codecs": codecs.measure_codecs,
+    "clients": clients.measure_clients,
+    "libraries": clients.measure_libraries,
+    "compression": protocols.measure_compression,
+    "answers": protocols.measure_answers,
+    "start": beside.measure_start,
+    "grpc": beside.measure_grpc,
+    "saturated": beside.measure_saturated,
+    "rest": beside.measure_rest,
+    "large": beside.measure_large,
+    "batching": beside.measure_batching,
 }
 
 
 def main(argv: list[str]) -> int:
-    """Measure, print and write `bench/results/`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round; written to quick.*, not latest.*")
-    parser.add_argument("--only", choices=[*MEASURES], help="measure this alone; written to only.*")
-    parser.add_argument("--rounds", type=int, default=3, help="measured rounds a case, default 3")
-    options = parser.parse_args(argv)
-    name, rounds = ("quick", 1) if options.quick else ("latest", options.rounds)
-    name, measures = ("only", [MEASURES[options.only]]) if options.only else (name, [*MEASURES.values()])
+    """Measure, print and write `bench/results/`, and after a full run docs/benchmarks.md; returns the exit status."""
+    options = _options(argv)
+    if options.page:
+        page.write(report.Run.load(RESULTS / "latest.json"), PAGE)
+        return 0
+    name = "only" if options.only else "quick" if options.quick else "latest"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile every module again
     os.environ.update(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
     environment.prepare()
+    try:
+        run = _measured(options.only or [*MEASURES], 1 if options.quick else options.rounds)
+    except (LabkitError, AssertionError, grpc.RpcError, subprocess.SubprocessError) as error:
+        print(f"Measuring failed: {error}", file=sys.stderr)
+        return 1
+    run.save(RESULTS / f"{name}.json")
+    written = PAGE if name == "latest" else RESULTS / f"{name}.md"
+    page.write(run, written)
+    print(written.read_text())
+    return 0
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round; written to bench/results/quick.*")
+    parser.add_argument(
+        "--only", choices=[*MEASURES], action="append", help="measure this alone, or these; written to only.*"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds of each measure, default 3")
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing; write docs/benchmarks.md from bench/results/latest.json"
+    )
+    return parser.parse_args(argv)
+
+
+def _measured(names: list[str], rounds: int) -> report.Run:
     started = time.perf_counter()
     tools = ", ".join(
         f"{tool} {'found' if path else 'missing: load from Python'}" for tool, path in load.tools().items()
     )
-    run = report.Run({"date": datetime.date.today().isoformat(), **environment.describe(), "load": tools})
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, str(HERE / "models.py"), folder], check=True, capture_output=True)
-            for measure in measures:
-                print(f"{time.perf_counter() - started:4.0f} s  {measure.__doc__}", file=sys.stderr, flush=True)
-                measure(run, Path(folder), rounds)
-    except (load.MeasurementFailed, LabkitError, AssertionError, grpc.RpcError, subprocess.SubprocessError) as error:
-        print(f"Measuring failed: {error}", file=sys.stderr)
-        return 1
+    run = report.Run(
+        {"date": datetime.date.today().isoformat(), **environment.describe(), "load": tools, "rounds": str(rounds)}
+    )
+    quiet_tensorflow.import_it()
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, str(HERE / "models.py"), folder], check=True, capture_output=True)
+        for name in names:
+            measure = MEASURES[name]
+            print(f"{time.perf_counter() - started:4.0f} s  {measure.__doc__}", file=sys.stderr, flush=True)
+            measure(run, Path(folder), rounds)
     run.about["seconds"] = f"{time.perf_counter() - started:.0f}"
-    run.save(HERE / "results" / f"{name}.json")
-    (HERE / "results" / f"{name}.md").write_text(report.page(run))
-    print(report.page(run))
-    return 0
+    return run
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ import psutil
 HERE = Path(__file__).parent
 FOLDER = HERE / ".venv"
 LOCK = HERE / "requirements.lock"
+_OURS = ("tensorflow", "grpcio", "protobuf", "httptools", "uvloop", "numpy", "orjson", "pysimdjson")
+_CLIENTS = ("requests", "urllib3", "httpx")
+_RIVALS = ("fastapi", "uvicorn", "litserve")
+VERSIONS = ("python", *_OURS, *_CLIENTS, *_RIVALS)
 PYTHON = FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -54,14 +58,13 @@ def site_packages() -> Path:
 def describe() -> dict[str, str]:
     """Machine and versions, for the results page."""
     rivals = {d.name.lower(): d.version for d in importlib.metadata.distributions(path=[str(site_packages())])}
-    ours = ("tensorflow", "grpcio", "httptools", "uvloop", "numpy")
     return {
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores, "
         f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "load when started": " ".join(f"{load:.1f}" for load in psutil.getloadavg()),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ours},
-        **{name: rivals[name] for name in ("fastapi", "uvicorn", "litserve")},
+        **{name: importlib.metadata.version(name) for name in _OURS + _CLIENTS},
+        **{name: rivals[name] for name in _RIVALS},
     }
 
 

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 import grpc
 import requests
 
+from labkit.errors import MeasurementFailed
+
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 RPC_SECONDS = 0.5
 _LUA = """
@@ -27,10 +29,6 @@ wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = io.open("{}", "rb"):read("*a")
 """
-
-
-class MeasurementFailed(Exception):
-    """A load generator could not run, or the server answered something other than success."""
 
 
 def tools() -> dict[str, str | None]:

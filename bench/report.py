@@ -1,20 +1,36 @@
-"""Measurements of one run, the bars they have to clear, and the two result files."""
+"""Measurements of one run, their file, and the bars they have to clear."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
+from labkit.bench.results import Comparison, Phases
+
 Rounds = dict[str, list[float]]  # side -> one value a round; the same rounds for all sides
 
 
 @dataclass
 class Run:
-    """What one run found out: `cases` holds each case's sides, `units` what its numbers are (a rate, or a time)."""
+    """What one run found out.
+
+    Attributes:
+        about: machine, versions, what the sides are.
+        cases: each case's sides.
+        units: what a case's numbers are.
+        comparisons: what belongs to payloads of several sizes, or to their bytes as well.
+        phases: name of the payload -> where the time of a request goes, for each side.
+    """
 
     about: dict[str, str]
     cases: dict[str, Rounds] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
+    phases: dict[str, list[Phases]] = field(default_factory=dict)
+
+    def add(self, case: str, unit: str, sides: Rounds) -> None:
+        """Keep one case."""
+        self.cases[case], self.units[case] = sides, unit
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -24,7 +40,10 @@ class Run:
     @classmethod
     def load(cls, path: Path) -> "Run":
         """Read what `save` wrote."""
-        return cls(**json.loads(path.read_text()))
+        saved = json.loads(path.read_text())
+        compared = {name: Comparison.from_json(each) for name, each in saved.pop("comparisons", {}).items()}
+        phases = {name: [Phases.from_json(side) for side in each] for name, each in saved.pop("phases", {}).items()}
+        return cls(**saved, comparisons=compared, phases=phases)
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,11 @@ BARS = (
     Bar("gRPC, CNN with a hidden layer, 32 clients", "batching on", ("batching off",), 2),
     Bar("Python clients", "grpcio", ("requests",), 1, more_is_better=False),
 )
+PROTOCOL_BARS = (
+    Bar("codecs, REST", "the server", ("the bare codecs",), 2, more_is_better=False),
+    Bar("codecs, gRPC", "the server", ("the bare codecs",), 2, more_is_better=False),
+    Bar("1000 x 784, whole time", "REST, shortest digits", ("gRPC, tensor_content",), None, more_is_better=False),
+)
 
 
 @dataclass(frozen=True)
@@ -91,20 +115,3 @@ def _words(bar: Bar, ratio: float) -> str:
         return ""
     met = ratio >= bar.bound if bar.more_is_better else ratio <= bar.bound
     return "met" if met else f"missed by {abs(1 - ratio / bar.bound):.0%}"
-
-
-def page(run: Run) -> str:
-    """The results as Markdown."""
-    lines = ["# Benchmark", "", "All sides in one run, in turns, the others suspended; the first round is warm-up.", ""]
-    lines += ["| case | ours / fastest rival | ratio (rounds) | bar | |", "| --- | --- | --- | --- | --- |"]
-    for bar in (bar for bar in BARS if bar.case in run.cases):
-        verdict = judge(run, bar)
-        ratio = f"**{verdict.ratio:.2f}** ({verdict.low:.2f} to {verdict.high:.2f})"
-        bound = "" if bar.bound is None else f"{'>=' if bar.more_is_better else '<='} {bar.bound:g}"
-        lines.append(f"| {bar.case} | {bar.ours} / {verdict.rival} | {ratio} | {bound} | {verdict.words} |")
-    lines += ["", "| case | side | median | lowest | highest | unit |", "| --- | --- | --- | --- | --- | --- |"]
-    for case, sides in run.cases.items():
-        for side, values in sides.items():
-            numbers = " | ".join(f"{value:,.4g}" for value in (median(values), min(values), max(values)))
-            lines.append(f"| {case} | {side} | {numbers} | {run.units[case]} |")
-    return "\n".join([*lines, "", *(f"- {key}: {value}" for key, value in run.about.items())]) + "\n"

@@ -13,6 +13,8 @@ import psutil
 
 from bench import environment, load
 from labkit import processes
+from labkit.bench import server_metrics
+from labkit.errors import MeasurementFailed
 from labkit.serving.embedded.main import GRPC_EXPERIMENTS
 
 RIVALS = Path(__file__).parent / "rivals"
@@ -25,6 +27,11 @@ class Server:
 
     def __init__(self, name: str, process: processes.ManagedProcess, *, url: str = "", address: str = "") -> None:
         self.name, self.process, self.url, self.address = name, process, url, address
+
+    @property
+    def metrics_url(self) -> str:
+        """Where its metrics are, if it has any."""
+        return self.url.removesuffix(PATH) + server_metrics.PATH
 
     def family(self) -> list[psutil.Process]:
         """Its process and all descendants."""
@@ -57,6 +64,18 @@ def labkit(model: Path, *more: str, name: str = "labkit") -> Server:
     process = processes.start([sys.executable, "-m", "labkit", "serve", *flags], name="labkit", ready=_PORTS)
     ports = process.wait_for_log(_PORTS, timeout=1)
     return Server(name, process, url=f"http://{ports['rest']}{PATH}", address=ports["grpc"])
+
+
+@contextlib.contextmanager
+def alone(model: Path) -> Iterator[Server]:
+    """The embedded server with its metrics on, awake, and no other one."""
+    monitoring = model / "monitoring.pbtxt"
+    monitoring.write_text("prometheus_config { enable: true }")
+    server = labkit(model, f"--monitoring_config_file={monitoring}")
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def rival(name: str, variant: str, model: Path) -> Server:
@@ -98,9 +117,9 @@ def _check_answer(server: Server, model: Path, timeout: float = 120) -> None:
         try:
             answer = json.loads(load.answer_of(server.url, model / "body.json"))
             break
-        except (OSError, load.MeasurementFailed) as error:
+        except (OSError, MeasurementFailed) as error:
             if not server.process.running or time.monotonic() > deadline:
-                raise load.MeasurementFailed(f"{server.name}: {error}\n{server.process.log()}") from error
+                raise MeasurementFailed(f"{server.name}: {error}\n{server.process.log()}") from error
             time.sleep(0.1)
     compare(answer["predictions"], model)
 

@@ -58,7 +58,9 @@ def test_flags_that_are_named_exist(repository):
     assert named <= {field.name for field in dataclasses.fields(flags.Flags)} | flags._REFUSED.keys()
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/model-server.md", "docs/design.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/model-server.md", "docs/design.md", "docs/benchmarks.md"]
+)
 def test_links_lead_somewhere(repository, name):
     page = repository / name
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
