@@ -145,7 +145,8 @@ class _Crowd:
             found.begin(schedule(start))
             for thread in threads:
                 thread.join()
-        finally:  # also when the wait for the threads is interrupted
+        finally:  # also when a wait for the threads is interrupted
+            ready.abort()
             found.begin(iter(()))
         self._answer_bytes = self._answer_bytes or found.answer_bytes
         return found.round(self._target.name, time.perf_counter() - start, time.process_time() - processor)
