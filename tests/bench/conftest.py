@@ -18,10 +18,12 @@ class Sums:
     Attributes:
         server: the server.
         metrics_url: where its metrics are.
+        folder: the model's, with its version in it.
     """
 
     server: labkit.ModelServer
     metrics_url: str
+    folder: Path
 
     @property
     def url(self) -> str:
@@ -51,4 +53,4 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sums]:
     monitoring = folder / "monitoring.config"
     monitoring.write_text("prometheus_config { enable: true }")
     with labkit.serve(folder / "sums", monitoring_config_file=monitoring) as server:
-        yield Sums(server, f"{server.rest_url}/monitoring/prometheus/metrics")
+        yield Sums(server, f"{server.rest_url}/monitoring/prometheus/metrics", folder / "sums")
