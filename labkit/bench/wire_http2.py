@@ -94,13 +94,15 @@ class _Frames:
             if at + _FRAME_HEADER > len(data):
                 raise incomplete(self._direction, "a frame's header")
             try:
-                frame, length = Frame.parse_frame_header(data[at : at + _FRAME_HEADER])
+                frame, length = Frame.parse_frame_header(data[at : at + _FRAME_HEADER], strict=True)
                 start, at = at + _FRAME_HEADER, at + _FRAME_HEADER + length
                 if at > len(data):
                     raise incomplete(self._direction, f"a {type(frame).__name__} of {length} bytes")
                 frame.parse_body(data[start:at])
             except HyperframeError as error:
-                raise MeasurementFailed(f"What was {self._direction} is no HTTP/2: {error!r}") from error
+                raise MeasurementFailed(
+                    f"What was {self._direction} is no HTTP/2 that can be read: {error!r}"
+                ) from error
             self._frame(frame, _FRAME_HEADER + length)
         if self._block is not None:
             raise incomplete(self._direction, f"the headers of stream {self._block_stream}")
