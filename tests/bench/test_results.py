@@ -53,12 +53,22 @@ def test_a_percentile_is_a_request_that_happened(percentile: float, spread: tupl
     assert OPEN.latency(percentile) == spread
 
 
+@pytest.mark.parametrize(
+    ("requests", "percentile", "place"), [(1000, 99.9, 999), (100, 55, 55), (100, 99, 99), (100, 99.1, 100), (10, 0, 1)]
+)
+def test_a_percentile_is_of_the_right_request(requests: int, percentile: float, place: int) -> None:
+    slowest_first = [float(seconds) for seconds in range(requests, 0, -1)]
+    found = LoadResult("REST", "closed", 1, None, True, 1, 1, [Round(1.0, slowest_first)])
+    assert found.latency(percentile) == (place, place, place)
+
+
 def test_service_times_are_an_open_loops() -> None:
     assert OPEN.latency(50, service_time=True) == (0.2, 0.1, 0.4)
     with pytest.raises(ValueError, match="only an open loop"):
         CLOSED.latency(50, service_time=True)
-    with pytest.raises(ValueError, match=r"[Pp]ercentile"):
-        CLOSED.latency(101)
+    for wrong in (-1, 101, float("nan")):
+        with pytest.raises(ValueError, match=f"percentile is {wrong}; it is a number from 0 to 100"):
+            CLOSED.latency(wrong)
 
 
 def test_phases_add_up_within_each_round() -> None:
