@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import orjson
 
 from labkit.serving.embedded import dtypes
 from labkit.serving.embedded.status import StatusError, invalid_argument
@@ -20,6 +21,7 @@ _INDENT = "    "
 _FEW = 64
 _SLICE = 16_384
 _SINGLE = struct.Struct("f")
+_POWERS = np.array([10.0**power for power in range(-4, 6)])
 
 
 def predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
@@ -149,10 +151,37 @@ def _float_texts(flat: np.ndarray) -> list[str]:
 
 
 def _slice_texts(flat: np.ndarray) -> list[str]:
+    if flat.dtype != np.float32 or flat.size <= _FEW:  # numpy's preparations cost more than a few numbers do
+        return _each_text(flat)
+    with np.errstate(invalid="ignore"):  # a NaN of the kind that signals
+        numbers = flat.astype(np.float64)
+    size = np.abs(numbers)
+    plain = (size >= _POWERS[0]) & (size < 999_999) | (numbers == 0)
+    texts = orjson.dumps(_decimals(np.where(plain, numbers, 0.0)), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    texts = texts[1:-1].split(",")
+    for place, text in zip(np.flatnonzero(~plain).tolist(), _each_text(flat[~plain]), strict=True):
+        texts[place] = text
+    return texts
+
+
+def _decimals(numbers: np.ndarray) -> np.ndarray:
+    """Of singles between 0.0001 and 999,999, the doubles whose shortest digits are the six, or nine, to be written.
+
+    The products have at most 52 bits, so nothing is rounded but what is meant to be.
+    """
+    exponents = np.searchsorted(_POWERS, np.abs(numbers), side="right") - 5
+    scale = 10.0 ** (5 - np.maximum(exponents, -4))
+    six = np.rint(numbers * scale) / scale
+    scale *= 1000
+    nine = np.rint(numbers * scale) / scale
+    return np.where(six.astype(np.float32) == numbers.astype(np.float32), six, nine)
+
+
+def _each_text(flat: np.ndarray) -> list[str]:
     values, single = flat.tolist(), flat.dtype == np.float32
     shorts = [f"{value:.6g}" for value in values]
     read_back = list(map(float, shorts))
-    if single and flat.size <= _FEW:  # numpy's preparations cost more than a few numbers do
+    if single and flat.size <= _FEW:
         same = [_as_single(number) == value for number, value in zip(read_back, values, strict=True)]
     else:
         same = (np.array(read_back, np.float64).astype(flat.dtype) == flat).tolist()
