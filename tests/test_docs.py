@@ -59,7 +59,15 @@ def test_flags_that_are_named_exist(repository):
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/model-server.md", "docs/design.md", "docs/benchmarks.md"]
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/model-server.md",
+        "docs/design.md",
+        "docs/benchmarks.md",
+        "docs/measuring.md",
+    ],
 )
 def test_links_lead_somewhere(repository, name):
     page = repository / name

@@ -60,9 +60,9 @@ def load_notes(result: LoadResult) -> list[str]:
 
 
 def sizes(payloads: Sequence[Payload], values: int, types: str) -> list[Table | str]:
-    """The bytes of each form, against those of `tensor_content`, which all batches can be written as."""
+    """The bytes of each form, against those with `tensor_content`, in which every batch can be written."""
     binary = next(each.bytes for each in payloads if each.name == "TensorProto, tensor_content")
-    table = _table("form", "bytes", "per value", "× tensor_content", "exact")
+    table = _table("form", "bytes", "per value", "× content", "exact")
     for each in payloads:
         ratio = number(each.bytes / binary)
         exact = "yes" if each.exact else "no"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ import trustme
 
 import labkit
 from labkit import cli
-from labkit.bench import command_tables, payload, rest_against_grpc, results
+from labkit.bench import command_arguments, command_tables, payload, rest_against_grpc, results
 
 from .answering import answering
 
@@ -506,6 +508,16 @@ def test_tensorflow_stays_out_of_rest_and_is_quiet_elsewhere(sums):
     command = [sys.executable, "-m", "labkit", "bench", "sizes", "--shape", "2x2"]
     ended = subprocess.run(command, capture_output=True, timeout=100, env=loud)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_the_commands_of_the_page_are_ones_that_are_read(repository):
+    blocks = re.findall(
+        r"^```bash\n(.*?)^```", (repository / "docs" / "measuring.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line)[2:] for line in lines if line.startswith("labkit bench ")]
+    assert {command_arguments.read(words).what for words in commands} == {"load", "sizes", "compare"}
+    assert len(commands) == 6
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such terminals")
