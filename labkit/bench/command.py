@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 import labkit
-from labkit.bench import command_arguments, load, payload, quiet_tensorflow, rest_against_grpc, results, server_metrics
+from labkit import quiet_tensorflow
+from labkit.bench import command_arguments, load, payload, rest_against_grpc, results, server_metrics
 from labkit.bench import command_questions as questions
 from labkit.bench import command_tables as tables
 from labkit.bench.inputs import Inputs

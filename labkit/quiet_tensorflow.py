@@ -1,0 +1,56 @@
+"""TensorFlow imported without what its C++ code writes to the terminal or the notebook."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+
+@contextlib.contextmanager
+def _stderr_into(log: IO[bytes]) -> Iterator[None]:
+    """Points file descriptor 2 at `log`: TensorFlow's C++ code writes there, past `sys.stderr`."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    keep = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(keep, 2)
+        os.close(keep)
+
+
+def import_it(*, use_gpu: bool = False) -> str:
+    """Imports TensorFlow and runs one op (the first op writes to descriptor 2 too); returns what it wrote there.
+
+    Args:
+        use_gpu: whether TensorFlow may see the machine's GPUs.
+
+    Raises:
+        ImportError: TensorFlow is not here; what it wrote is then printed.
+    """
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    if not use_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    with tempfile.TemporaryFile() as log:
+        try:
+            with _stderr_into(log):
+                import tensorflow as tf
+                from absl import logging
+
+                tf.get_logger().setLevel("ERROR")
+                logging.set_verbosity(logging.ERROR)
+                if not use_gpu:
+                    # Apple's Metal does not read CUDA_VISIBLE_DEVICES. Refused where TensorFlow already runs.
+                    with contextlib.suppress(RuntimeError):
+                        tf.config.set_visible_devices([], "GPU")
+                _ = tf.constant(0) + 0
+        finally:
+            log.seek(0)
+            said = log.read().decode("utf-8", "replace")
+            if sys.exc_info()[0] is not None:
+                print(said, file=sys.stderr)  # the reason why an import failed is often only here
+    return said
