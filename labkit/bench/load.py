@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from labkit.bench.targets import Connection, Target
 
 Progress = Callable[[float], None]
+_Schedule = Callable[[float], Iterator[float | None]]
+_NAP = 0.05  # seconds that are slept through before a request is due; until then a client can be woken
 
 
 def closed_loop(
@@ -85,7 +87,8 @@ def open_loop(
     Args:
         rate: requests a second.
         clients: how many may be under way; one that is due when all are busy waits, and its latency counts that.
-        seconds: the time within which a round's requests are due; it ends with the last answer.
+        seconds: within which a round's requests are due, rate x seconds of them, at least one; it ends with the last
+            answer.
         seed: of the random moments; the same seed gives the same.
         target, request, rounds, warm_up, keep_connection, progress: as for `closed_loop`.
 
@@ -96,7 +99,8 @@ def open_loop(
     crowd = _Crowd(target, request, clients, warm_up, keep_connection)
     done = []
     for number in range(rounds):
-        moments = np.random.default_rng([seed, number]).exponential(1 / rate, max(1, round(rate * seconds))).cumsum()
+        # A Poisson process with so many moments: each of them anywhere, and as likely here as there.
+        moments = np.sort(np.random.default_rng([seed, number]).uniform(0, seconds, max(1, round(rate * seconds))))
         done.append(crowd.play(lambda start, moments=moments: iter((start + moments).tolist())))
         _report(progress, (number + 1) / rounds)
     return crowd.result("open", rate, done)
@@ -129,27 +133,26 @@ class _Crowd:
         self._request_bytes = len(target.form.encode(request) if isinstance(request, Mapping) else request)
         self._answer_bytes = 0
 
-    def play(self, schedule: Callable[[float], Iterator[float | None]]) -> Round:
+    def play(self, schedule: _Schedule) -> Round:
         """One round. `schedule(start)` gives when each request is due; None for at once."""
         found, ready = _Found(), threading.Barrier(self._clients + 1)
         threads = [
             threading.Thread(target=self._client, args=(ready, found), name=f"client {number}", daemon=True)
             for number in range(self._clients)
         ]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             with suppress(threading.BrokenBarrierError):
                 ready.wait()
-            processor, start = time.process_time(), time.perf_counter()
-            found.begin(schedule(start))
+            found.begin(schedule)
             for thread in threads:
                 thread.join()
-        finally:  # also when a wait for the threads is interrupted
+        finally:  # also when a thread cannot be started, or a wait for the threads is interrupted
             ready.abort()
-            found.begin(iter(()))
+            found.end()
         self._answer_bytes = self._answer_bytes or found.answer_bytes
-        return found.round(self._target.name, time.perf_counter() - start, time.process_time() - processor)
+        return found.round(self._target.name)
 
     def result(self, loop: str, rate: float | None, rounds: list[Round]) -> LoadResult:
         sizes = self._request_bytes, self._answer_bytes
@@ -163,16 +166,17 @@ class _Crowd:
                         self._ask(connection)
                 ready.wait()
                 for due in found.due():
-                    began = _wait_for(due)
+                    began = time.perf_counter()
                     try:
                         answer = self._ask(connection)
                     except RequestError as error:
                         found.failed(error)
                     else:
                         found.answered(began, due, answer)
+                found.finished()
         except threading.BrokenBarrierError:
             return  # another client says why
-        except Exception as error:  # what this client cannot handle ends the measurement, in the caller's thread
+        except BaseException as error:  # what this client cannot handle ends the measurement, in the caller's thread
             found.broke(error)
             ready.abort()
 
@@ -182,28 +186,50 @@ class _Found:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._begun = threading.Event()
+        self._begun, self._over = threading.Event(), threading.Event()
         self._schedule: Iterator[float | None] = iter(())
+        self._start = self._processor = self._seconds = self._client_seconds = 0.0
         self._ended: list[tuple[float, float | None]] = []
         self._errors: Counter[str] = Counter()
         self._first_error: RequestError | None = None
-        self._broken: Exception | None = None
+        self._broken: BaseException | None = None
         self.answer_bytes = 0  # of the first answer
 
-    def begin(self, schedule: Iterator[float | None]) -> None:
-        self._schedule = schedule
+    def begin(self, schedule: _Schedule) -> None:
+        """The clocks run from now on."""
+        self._processor, self._start = time.process_time(), time.perf_counter()
+        self._schedule = schedule(self._start)
+        self._begun.set()
+
+    def finished(self) -> None:
+        """One client has its last answer; the clocks stop with the last client. What it takes to close is not load."""
+        with self._lock:
+            self._seconds = time.perf_counter() - self._start
+            self._client_seconds = time.process_time() - self._processor
+
+    def end(self) -> None:
+        """No client sends another request."""
+        self._over.set()
         self._begun.set()
 
     def due(self) -> Iterator[float | None]:
-        """When the next requests of one client are due."""
+        """When the next requests of one client are due, each when it is."""
         self._begun.wait()
         nothing = object()
-        while True:
+        while not self._over.is_set():
             with self._lock:
                 due = next(self._schedule, nothing)
-            if due is nothing:
+            if due is nothing or not self._wait_for(due):
                 return
             yield due
+
+    def _wait_for(self, due: float | None) -> bool:
+        """Sleeps until a request is due; False if it is not to be sent any more."""
+        if due is not None:
+            if self._over.wait(max(0.0, due - _NAP - time.perf_counter())):
+                return False
+            time.sleep(max(0.0, due - time.perf_counter()))
+        return True
 
     def answered(self, began: float, due: float | None, answer: bytes) -> None:
         now = time.perf_counter()
@@ -215,11 +241,11 @@ class _Found:
             self._errors[error.code] += 1
             self._first_error = self._first_error or error
 
-    def broke(self, error: Exception) -> None:
+    def broke(self, error: BaseException) -> None:
         self._broken = error
-        self.begin(iter(()))
+        self.end()
 
-    def round(self, name: str, seconds: float, client_seconds: float) -> Round:
+    def round(self, name: str) -> Round:
         if self._broken:
             raise self._broken
         if not self._ended:
@@ -227,14 +253,8 @@ class _Found:
             raise MeasurementFailed(f"{name} answered none of {sum(self._errors.values())} requests{why}")
         service = [round(seconds, 7) for seconds, _ in self._ended]
         latencies = [round(seconds, 7) for _, seconds in self._ended if seconds is not None]
-        return Round(seconds, latencies or service, service if latencies else [], dict(self._errors), client_seconds)
-
-
-def _wait_for(due: float | None) -> float:
-    """Sleeps until a request is due, and returns when it is really sent."""
-    if due is not None:
-        time.sleep(max(0.0, due - time.perf_counter()))
-    return time.perf_counter()
+        times = (latencies, service) if latencies else (service, [])
+        return Round(self._seconds, *times, dict(self._errors), self._client_seconds)
 
 
 def _send(request: bytes, connection: "Connection") -> bytes:

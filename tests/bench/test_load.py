@@ -1,7 +1,10 @@
 """Load: what is counted, from when, by how many clients; against small HTTP servers that do as they are told."""
 
 import http.server
+import itertools
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from labkit.bench import load
+from labkit.bench import load, payload
 from labkit.bench.targets import RestTarget
 from labkit.errors import MeasurementFailed, RequestError
 
@@ -119,6 +122,11 @@ def test_an_open_loop_sends_what_is_due_and_no_more(server: Server) -> None:
     assert server.asked == 80
 
 
+def test_a_request_is_due_within_the_round_however_rare_it_is(server: Server) -> None:
+    result = load.open_loop(RestTarget(server.url), BODY, rate=1e-6, clients=1, seconds=0.05, rounds=2, warm_up=0)
+    assert [len(each.latencies) for each in result.rounds] == [1, 1]
+
+
 def test_who_came_while_the_server_stood_still_is_counted() -> None:
     """200 a second, and the tenth request takes 0.4 s: some eighty are due meanwhile."""
 
@@ -159,19 +167,98 @@ def test_a_server_that_is_not_there() -> None:
         load.closed_loop(target, BODY, seconds=0.02)
 
 
-class Illegible(RestTarget):
-    """Its answers cannot be read."""
+class Own:
+    """A target in this process: its clients do what `send` and `close` do."""
 
-    def decode(self, answer: bytes) -> object:
+    name, form = "own", payload.json_rows()
+
+    def __init__(self, send: Callable[[], None] = lambda: None, close: Callable[[], None] = lambda: None) -> None:
+        self._send, self.close = send, close
+
+    def connect(self) -> "Own":
+        return self
+
+    def send(self, request: bytes) -> bytes:
+        self._send()
+        return b"answer"
+
+
+def clients_left() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("client ")]
+
+
+@pytest.mark.parametrize("error", [KeyError("predictions"), SystemExit("enough")])
+@pytest.mark.parametrize("warm_up", [0, 1])
+def test_an_error_of_the_clients_own_is_raised_where_the_load_was_asked_for(error: BaseException, warm_up: int) -> None:
+    def fails() -> None:
+        raise error
+
+    with pytest.raises(type(error), match=error.args[0]):
+        load.closed_loop(Own(fails), BODY, clients=4, seconds=0.02, warm_up=warm_up)
+    assert not clients_left()
+
+
+def test_an_error_is_not_held_up_by_clients_who_wait_for_their_next_request() -> None:
+    sent: list[None] = []
+
+    def fails() -> None:
+        sent.append(None)
         raise KeyError("predictions")
 
+    with pytest.raises(KeyError, match="predictions"):  # one request is due at once, three after 57, 78 and 92 s
+        load.open_loop(Own(fails), BODY, rate=0.04, clients=4, seconds=100, rounds=1, warm_up=0, seed=498)
+    assert len(sent) == 1 and not clients_left()
 
-def test_an_error_of_the_clients_own_is_raised_where_the_load_was_asked_for(server: Server) -> None:
-    import numpy as np
 
-    with pytest.raises(KeyError, match="predictions"):
-        load.closed_loop(Illegible(server.url), {"x": np.ones(1, np.float32)}, clients=4, seconds=0.02)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("client ")]
+def test_clients_that_cannot_all_be_started_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, []
+
+    def up_to_three(thread: threading.Thread) -> None:
+        if len(started) == 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", up_to_three)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        load.closed_loop(Own(), BODY, clients=8)
+    for thread in started:
+        thread.join()
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """Interrupts the test, once; it may be called often, for Python can miss a signal just before it waits."""
+    heard = itertools.count()
+
+    def hear(*_: object) -> None:
+        if next(heard) == 0:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    yield lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot interrupt one thread")
+@pytest.mark.parametrize("warm_up", [0, 1000])
+def test_an_interrupted_load_leaves_no_clients_behind(interrupt: Callable[[], None], warm_up: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        load.closed_loop(Own(interrupt), BODY, clients=4, seconds=1e6, rounds=1, warm_up=warm_up)
+    for thread in clients_left():
+        thread.join()
+
+
+def test_closing_a_connection_is_not_in_a_rounds_time() -> None:
+    moments: list[float] = []
+
+    def close() -> None:
+        moments.append(time.perf_counter())
+        time.sleep(0.05)
+
+    moments.append(time.perf_counter())
+    result = load.closed_loop(Own(close=close), BODY, seconds=0.01, rounds=1)
+    assert result.rounds[0].seconds < moments[1] - moments[0]
 
 
 def test_progress_is_told_after_each_round(server: Server) -> None:
