@@ -197,7 +197,8 @@ class _HttpConnection:
         try:
             status, answer = self._post(request)
         except self.failures as error:
-            raise RequestError("UNAVAILABLE", f"{type(error).__name__}: {error}") from error
+            code = "DEADLINE_EXCEEDED" if _timed_out(error) else "UNAVAILABLE"
+            raise RequestError(code, f"{type(error).__name__}: {error}") from error
         if status != 200:
             raise rest_messages.request_error(status, answer)
         return answer
@@ -206,13 +207,22 @@ class _HttpConnection:
         raise NotImplementedError
 
 
+def _timed_out(error: BaseException | None) -> bool:
+    """Whether the system's own timeout is behind a library's error. Not each library calls all of them one."""
+    while error and not isinstance(error, TimeoutError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 class _Requests(_HttpConnection):
     failures = (requests.RequestException,)
 
     def __init__(self, target: RestTarget) -> None:
         self._session = requests.Session()
         self._session.trust_env = False
-        self._arguments = {"url": target.url, "headers": target.headers, "timeout": target.timeout}
+        # As the other libraries have it: who was sent elsewhere would ask twice, the second time with GET.
+        self._arguments = {"url": target.url, "headers": target.headers, "allow_redirects": False}
+        self._arguments["timeout"] = target.timeout
         self.close = self._session.close
 
     def _post(self, request: bytes) -> tuple[int, bytes]:
@@ -262,9 +272,13 @@ class _HttpClient(_HttpConnection):
         self.close = self._connection.close
 
     def _post(self, request: bytes) -> tuple[int, bytes]:
-        self._connection.request("POST", self._path, request, self._headers)
-        response = self._connection.getresponse()
-        return response.status, response.read()
+        try:
+            self._connection.request("POST", self._path, request, self._headers)
+            response = self._connection.getresponse()
+            return response.status, response.read()
+        except self.failures:
+            self._connection.close()  # or it would wait for this answer for ever; the next request opens it again
+            raise
 
 
 _HTTP: dict[str, Callable[[RestTarget], Connection]] = {

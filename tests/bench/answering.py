@@ -1,11 +1,14 @@
 """A small HTTP server that answers as it is told and keeps what it was asked."""
 
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+
+ANSWER = b'{"predictions": [2.0]}'
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer, self.lock = answer, threading.Lock()
         self.requests: list[Asked] = []
+        self.connections = 0
+
+    @property
+    def asked(self) -> int:
+        return len(self.requests)
 
     @property
     def url(self) -> str:
@@ -39,6 +47,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    def setup(self) -> None:
+        super().setup()
+        with self.server.lock:
+            self.server.connections += 1
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.lock:
@@ -47,6 +60,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         status, answer = self.server.answer(number)
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
+        if status == 302:
+            self.send_header("Location", "/elsewhere")
         self.end_headers()
         self.wfile.write(answer)
 
@@ -60,5 +75,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def answering(answer: Callable[[int], tuple[int, bytes]]) -> Iterator[Server]:
     with Server(answer) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield server
-        server.shutdown()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+def answering_with(status_of: Callable[[int], int]) -> AbstractContextManager[Server]:
+    """The same, which is told the status only: `ANSWER`, or an error with the request's number."""
+
+    def answer(number: int) -> tuple[int, bytes]:
+        status = status_of(number)
+        return status, ANSWER if status == 200 else json.dumps({"error": f"number {number}"}).encode()
+
+    return answering(answer)

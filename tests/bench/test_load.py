@@ -1,79 +1,26 @@
 """Load: what is counted, from when, by how many clients; against small HTTP servers that do as they are told."""
 
-import http.server
 import itertools
-import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from labkit.bench import load, payload
 from labkit.bench.targets import RestTarget
-from labkit.errors import MeasurementFailed, RequestError
+from labkit.errors import MeasurementFailed
+
+from .answering import ANSWER, Server, answering_with
 
 BODY = b'{"instances": [1.0]}'
-ANSWER = b'{"predictions": [2.0]}'
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers each request with what `answer(number of the request)` gives: a status, after as long as it takes."""
-
-    daemon_threads = True
-
-    def __init__(self, answer: Callable[[int], int]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer, self.lock = answer, threading.Lock()
-        self.connections = self.asked = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1/models/m:predict"
-
-    def handle_error(self, *_: object) -> None:
-        """A client that leaves is no error."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def setup(self) -> None:
-        super().setup()
-        with self.server.lock:
-            self.server.connections += 1
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        with self.server.lock:
-            self.server.asked += 1
-            number = self.server.asked
-        status = self.server.answer(number)
-        body = ANSWER if status == 200 else json.dumps({"error": f"number {number}"}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing to say."""
-
-
-@contextmanager
-def answering(answer: Callable[[int], int]) -> Iterator[Server]:
-    with Server(answer) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with answering(lambda _: 200) as server:
+    with answering_with(lambda _: 200) as server:
         yield server
 
 
@@ -96,7 +43,7 @@ def test_so_many_clients_ask_at_a_time() -> None:
             five.wait(timeout=20)  # breaks, and fails the request, if they come one after the other
         return 200
 
-    with answering(answer) as server:
+    with answering_with(answer) as server:
         result = load.closed_loop(RestTarget(server.url), BODY, clients=5, seconds=0.05, rounds=1, warm_up=1)
     assert not five.broken and result.requests >= 5
 
@@ -135,7 +82,7 @@ def test_who_came_while_the_server_stood_still_is_counted() -> None:
             time.sleep(0.4)
         return 200
 
-    with answering(answer) as server:
+    with answering_with(answer) as server:
         result = load.open_loop(
             RestTarget(server.url), BODY, rate=200, clients=1, seconds=0.5, rounds=1, warm_up=0, seed=1
         )
@@ -146,7 +93,7 @@ def test_who_came_while_the_server_stood_still_is_counted() -> None:
 
 
 def test_failures_are_counted_by_code_and_have_no_latency() -> None:
-    with answering(lambda number: 503 if number % 2 else 200) as server:
+    with answering_with(lambda number: 503 if number % 2 else 200) as server:
         result = load.closed_loop(RestTarget(server.url), BODY, seconds=0.05, rounds=1, warm_up=1)
         assert result.errors.keys() == {"UNAVAILABLE"}
         assert result.requests + result.errors["UNAVAILABLE"] + 1 == server.asked
@@ -155,12 +102,15 @@ def test_failures_are_counted_by_code_and_have_no_latency() -> None:
 
 @pytest.mark.parametrize("clients", [1, 3])
 def test_no_answer_at_all_is_no_measurement(clients: int) -> None:
-    with answering(lambda _: 404) as server, pytest.raises(MeasurementFailed, match=r"answered none .* number \d+"):
+    with (
+        answering_with(lambda _: 404) as server,
+        pytest.raises(MeasurementFailed, match=r"answered none .* number \d+"),
+    ):
         load.closed_loop(RestTarget(server.url), BODY, clients=clients, seconds=0.02)
 
 
 def test_a_server_that_is_not_there() -> None:
-    with answering(lambda _: 200) as server:
+    with answering_with(lambda _: 200) as server:
         target = RestTarget(server.url)
     server.server_close()
     with pytest.raises(MeasurementFailed, match="UNAVAILABLE"):
@@ -277,21 +227,3 @@ def test_arguments_out_of_range(server: Server, wrong: dict[str, float]) -> None
     with pytest.raises(ValueError, match="rate is 0"):
         load.open_loop(RestTarget(server.url), BODY, rate=0)
     assert server.asked == 0
-
-
-def test_an_address_that_is_none() -> None:
-    with pytest.raises(ValueError, match=r"'127.0.0.1:8501'.* whole address"):
-        RestTarget("127.0.0.1:8501")
-    with pytest.raises(ValueError, match="library is 'curl'"):
-        RestTarget("http://127.0.0.1:8501/", library="curl")
-
-
-@pytest.mark.parametrize("library", ["requests", "urllib3", "httpx", "http.client"])
-def test_each_library_answers_and_refuses_alike(library: str) -> None:
-    with answering(lambda number: 200 if number == 1 else 429) as server:
-        connection = RestTarget(server.url, library=library).connect()
-        assert connection.send(BODY) == ANSWER
-        with pytest.raises(RequestError, match=r"RESOURCE_EXHAUSTED \(HTTP 429\): number 2"):
-            connection.send(BODY)
-        connection.close()
-        assert server.connections == 1
