@@ -4,6 +4,7 @@ The page gives sums and counts since the server's start; the difference between 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 
@@ -16,16 +17,17 @@ _HISTOGRAMS = {
     ":labkit:serving:decode_latency": "server decode",
     ":labkit:serving:encode_latency": "server encode",
 }
+_NO_MODEL_ASKED = ""  # the API of a request for a model's state or metadata
 
 
 @dataclass(frozen=True)
 class ServerTimes:
-    """What the server counted for one model and protocol.
+    """What the server counted for one model.
 
     Attributes:
-        requests: how many requests it answered.
-        seconds: name -> sum of seconds: ``request``, ``model run``, and from labkit's own server ``server decode`` and
-            ``server encode``.
+        requests: how many requests the model answered, over whichever protocol.
+        seconds: of one protocol, name -> sum of seconds: ``request``, ``model run`` (of all protocols, for it is not
+            counted by them), and from labkit's own server ``server decode`` and ``server encode``.
     """
 
     requests: int
@@ -43,30 +45,36 @@ def read(url: str, model_name: str, protocol: str) -> ServerTimes:
     Args:
         url: the whole address, such as ``http://127.0.0.1:8501/monitoring/prometheus/metrics``.
         model_name: whose requests to look at.
-        protocol: ``REST`` or ``GRPC``. The model's runs are not counted by protocol: only one may be used meanwhile.
+        protocol: ``REST`` or ``GRPC``.
 
     Raises:
-        MeasurementFailed: there is no such page.
+        MeasurementFailed: there is no such page, or what is there are no metrics.
         EnvironmentProblem: prometheus-client is not installed.
     """
+    requests_, seconds = 0, {}
+    for sample in _samples(url):
+        name, _, what = sample.name.rpartition("_")
+        labels = sample.labels
+        if name not in _HISTOGRAMS or labels.get("model_name") != model_name or labels.get("API") == _NO_MODEL_ASKED:
+            continue
+        if what == "count" and _HISTOGRAMS[name] == "request":
+            requests_ += int(sample.value)
+        elif what == "sum" and labels.get("entrypoint", protocol) == protocol:
+            seconds[_HISTOGRAMS[name]] = seconds.get(_HISTOGRAMS[name], 0.0) + sample.value / 1e6
+    return ServerTimes(requests_, seconds)
+
+
+def _samples(url: str) -> list[Any]:
+    """The lines of the page."""
     try:
         from prometheus_client.parser import text_string_to_metric_families
     except ImportError as error:
         raise EnvironmentProblem("To read a server's metrics: pip install prometheus-client") from error
-    requests_, seconds = 0, {}
-    for family in text_string_to_metric_families(_page(url)):
-        for sample in family.samples:
-            name, _, what = sample.name.rpartition("_")
-            labels = sample.labels
-            if name not in _HISTOGRAMS or labels.get("model_name") != model_name:
-                continue
-            if labels.get("entrypoint", protocol) != protocol:
-                continue
-            if what == "sum":
-                seconds[_HISTOGRAMS[name]] = seconds.get(_HISTOGRAMS[name], 0.0) + sample.value / 1e6
-            elif what == "count" and _HISTOGRAMS[name] == "request":
-                requests_ += int(sample.value)
-    return ServerTimes(requests_, seconds)
+    page = _page(url)
+    try:
+        return [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    except ValueError as error:
+        raise MeasurementFailed(f"What {url} answers are no metrics in Prometheus' format: {page[:80]!r}") from error
 
 
 def _page(url: str) -> str:
@@ -81,4 +89,4 @@ def _page(url: str) -> str:
             f"No metrics at {url} (HTTP {response.status_code}); start the server with --monitoring_config_file and "
             "prometheus_config { enable: true } in that file"
         )
-    return response.text
+    return response.content.decode("utf-8", "replace")

@@ -59,6 +59,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             number = len(self.server.requests)
         status, answer = self.server.answer(number)
         self.send_response(status)
+        self.send_header("Content-Type", "text/plain")  # without a charset, as metrics have it
         self.send_header("Content-Length", str(len(answer)))
         if status == 302:
             self.send_header("Location", "/elsewhere")

@@ -3,12 +3,16 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
+import numpy as np
 import pytest
 
 from labkit.bench import payload, server_metrics
 from labkit.bench.breakdown import phases
 from labkit.errors import MeasurementFailed
+
+from .answering import Server, answering
 
 NAMES = ["client encode", "transport", "server decode", "model run", "server encode", "client decode"]
 SERVING = """
@@ -52,14 +56,27 @@ def test_without_metrics_the_servers_part_is_in_the_round_trip(sums) -> None:
     assert list(found.seconds) == ["client encode", "round trip", "client decode"]
 
 
-def test_somebody_else_asks_meanwhile(sums) -> None:
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_somebody_else_asks_meanwhile(sums, protocol: str) -> None:
     class Twice(type(sums.rest())):
         def encode(self, inputs: object) -> bytes:
-            sums.server.rest.predict([[1.0]])
+            getattr(sums.server, protocol).predict({"x": np.ones((1, 1), np.float32)})
             return super().encode(inputs)
 
     with pytest.raises(MeasurementFailed, match="counted 4 requests while 2 were sent"):
         phases(Twice(sums.url), sums.batch(1), metrics_url=sums.metrics_url, model_name="sums", requests=2, rounds=1)
+
+
+def test_somebody_looks_at_the_models_state_meanwhile(sums) -> None:
+    class Looks(type(sums.rest())):
+        def encode(self, inputs: object) -> bytes:
+            assert sums.server.rest.status()
+            return super().encode(inputs)
+
+    found = phases(
+        Looks(sums.url), sums.batch(1), metrics_url=sums.metrics_url, model_name="sums", requests=2, rounds=1
+    )
+    assert list(found.seconds) == NAMES
 
 
 def test_a_wrong_model_name(sums) -> None:
@@ -71,6 +88,22 @@ def test_a_wrong_model_name(sums) -> None:
 def test_no_metrics(sums, path: str, said: str) -> None:
     with pytest.raises(MeasurementFailed, match=said):
         server_metrics.read(sums.server.rest_url + path if path[0] == "/" else "http://127.0.0.1:1/", "sums", "REST")
+
+
+def page(text: str) -> AbstractContextManager[Server]:
+    return answering(lambda _: (200, text.encode()))
+
+
+def test_a_page_that_has_no_metrics() -> None:
+    text = "<html><body>It works!</body></html>"
+    with page(text) as server, pytest.raises(MeasurementFailed, match=rf"{server.url} answers are no metrics.*{text}"):
+        server_metrics.read(server.url, "m", "REST")
+
+
+def test_a_models_name_may_have_any_letters() -> None:
+    with page(SERVING.replace('"m"', '"größe"') % (1, 5000, 1, 1, 2000, 1)) as server:
+        found = server_metrics.read(server.url, "größe", "REST")
+    assert found == server_metrics.ServerTimes(1, {"request": 0.005, "model run": 0.002})
 
 
 class TensorFlowServing(http.server.BaseHTTPRequestHandler):
