@@ -1,5 +1,6 @@
 """Checks of lab 03, Weigh REST against gRPC."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from labkit.bench.results import Comparison
 from labkit.checks import exercise
 
 _PHOTOS, _NUMBERS = 32, 224 * 224 * 3
-_NUMBERS_IN_A_DIGIT = 64
+_PIXELS = 64
 
 
 @exercise(
@@ -20,6 +21,8 @@ _NUMBERS_IN_A_DIGIT = 64
     ),
 )
 def _message(answer: Any) -> str | None:
+    if not isinstance(answer, int | float):
+        return "a number of bytes is asked for, without a unit"
     numbers = _PHOTOS * _NUMBERS
     named = {
         numbers: "that is the number of numbers; each of them takes more than a byte",
@@ -28,6 +31,10 @@ def _message(answer: Any) -> str | None:
         2 * numbers: "that is for float16",
         4 * _NUMBERS: "that is one photo",
         4 * numbers // 3: "a pixel has three numbers, one for each colour",
+        4 * numbers * 4 // 3: "only REST needs base64",
+        5 * numbers: "an array has one tag for all its numbers, not one for each",
+        4 * numbers / 1e6: "those are megabytes",
+        4 * numbers / 2**20: "those are mebibytes",
     }
     for wrong, what in named.items():
         if _near(answer, wrong):
@@ -63,12 +70,16 @@ def _raw(folder: Any) -> Any:
         return f"the input of raw is asked to be row_bytes, of strings; it has {sorted(inputs)}"
     if inputs["row_bytes"].shape.rank != 1 or inputs["row_bytes"].shape[0] is not None:
         return "row_bytes is asked to take any number of rows; its shape is [None]"
+    named = list(loaded.signatures["serving_default"].structured_input_signature[1])
+    if named != ["x"]:
+        return f"serving_default is asked to stay as it is, with the input x; it has {named}"
     wanted = _output(loaded.signatures["serving_default"](x=tf.constant(rows)))
     given = tf.constant([row.tobytes() for row in rows])
     try:
         answer = _output(loaded.signatures["raw"](row_bytes=given))
     except tf.errors.OpError as error:
-        return f"raw cannot read rows of 3,136 bytes: {error.message.partition(chr(10))[0][:100]}"
+        said = re.sub(r"\{\{.*?\}\}\s*", "", error.message).partition("\n")[0]
+        return f"raw cannot read rows of 3,136 raw bytes (the server decodes base64 by itself): {said[:100]}"
     if answer.shape != wanted.shape:
         return f"for 3 rows raw answers with the shape {list(answer.shape)}, serving_default with {list(wanted.shape)}"
     return None if np.allclose(answer, wanted, atol=1e-5) else "raw answers with other numbers than serving_default"
@@ -82,22 +93,27 @@ def _output(answer: dict[str, Any]) -> np.ndarray:
     "03.3",
     hints=(
         "bench.compare takes the two targets, what makes a batch, and the sizes. Ask what it returns for break_even.",
-        "break_even(the side that becomes quicker, the other) counts numbers. How many of them are a row?",
+        "break_even takes the side that becomes quicker, then the other, and counts numbers. Here these are pixels.",
     ),
 )
 def _break_even(answer: Any) -> str | None:
     if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Comparison)):
-        return "a pair is asked for: what bench.compare returned, and a number of rows"
-    comparison, rows = answer
+        return "a pair is asked for: what bench.compare returned, and a number of pixels"
+    comparison, pixels = answer
     if set(comparison.sides) != {"REST", "gRPC"}:
         return f"the comparison has the sides {sorted(comparison.sides)}; own_rest and own_grpc are asked for"
-    if comparison.values[-1] < 64 * _NUMBERS_IN_A_DIGIT or len(comparison.values) < 3:
-        return "that are few sizes; go from 1 to 256 rows"
+    if comparison.values[-1] < 64 * _PIXELS or len(comparison.values) < 3:
+        return "that are few sizes; go from 1 to 256 digits"
     even = comparison.break_even("gRPC", "REST")
     if even is None:
-        return "on this machine gRPC was not quicker even with the most rows; was something else running? Measure again"
-    if rows is None or _near(rows, comparison.break_even("REST", "gRPC") or -1):
-        return "from how many rows on is gRPC the quicker one, and not REST?"
-    if _near(rows, even) and not _near(rows, even / _NUMBERS_IN_A_DIGIT):
-        return "that counts numbers; how many rows are they?"
-    return None if _near(rows, even / _NUMBERS_IN_A_DIGIT) else "that is not what this comparison says"
+        return (
+            "gRPC was not quicker here even with the most digits; was something else running? Measure again"
+        )
+    other_way = comparison.break_even("REST", "gRPC")
+    if pixels is None or (other_way and _near(pixels, other_way) and not _near(pixels, even)):
+        return "from how many pixels on is gRPC the quicker one, and not REST?"
+    if _near(pixels, even) or abs(pixels - even) <= 1:
+        return None
+    if _near(pixels, even / _PIXELS) or abs(pixels - even / _PIXELS) <= 1:
+        return f"that counts digits; each has {_PIXELS} pixels"
+    return "that is not what this comparison says"

@@ -29,7 +29,11 @@ def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str
         (32 * 224 * 224 * 4, "three numbers"),
         (32 * 224 * 224 * 3 * 20, "as text"),
         (1000, "count the numbers"),
-        ("19 MB", "cannot use an answer of type str"),
+        (32 * 224 * 224 * 3 * 4 * 4 // 3, "base64"),
+        (32 * 224 * 224 * 3 * 5, "one tag for all"),
+        (19.27, "megabytes"),
+        (18.375, "mebibytes"),
+        ("19 MB", "without a unit"),
     ],
 )
 def test_message(answer: Any, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,10 +48,10 @@ def read(row_bytes: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
     return tf.ensure_shape(tf.io.decode_raw(row_bytes, dtype), [None, 784])
 
 
-def export(folder: Path, raw: Body, spec: tf.TensorSpec = TEXT, name: str = "raw") -> Path:
+def export(folder: Path, raw: Body, spec: tf.TensorSpec = TEXT, name: str = "raw", default: str = "x") -> Path:
     model = tf.Module()
     model.kernel = tf.Variable(tf.random.stateless_normal([784, 10], seed=[1, 2]))
-    specs = [tf.TensorSpec([None, 784], tf.float32, name="x")]
+    specs = [tf.TensorSpec([None, 784], tf.float32, name=default)]
     model.classify = tf.function(lambda x: {"y": tf.nn.softmax(x @ model.kernel)}, specs)
     model.raw = tf.function(lambda given: raw(model, given), [spec])
     tf.saved_model.save(model, str(folder / "1"), signatures={"serving_default": model.classify, name: model.raw})
@@ -75,6 +79,12 @@ def asked(model: tf.Module, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         ),
         (lambda model, given: asked(model, tf.cast(read(given, tf.float64), tf.float32)), {}, "cannot read rows"),
         (lambda model, given: asked(model, read(given) / 255), {}, "other numbers"),
+        (lambda model, given: asked(model, read(given)), {"default": "rows"}, "with the input x; it has ['rows']"),
+        (
+            lambda model, given: asked(model, read(tf.io.decode_base64(given))),
+            {},
+            "the server decodes base64 by itself): Invalid character",
+        ),
         (lambda model, given: {"y": tf.reduce_sum(asked(model, read(given))["y"], 1)}, {}, "for 3 rows raw answers"),
     ],
 )
@@ -97,16 +107,16 @@ def comparison(sizes: tuple[int, ...] = (1, 16, 256), sides: tuple[str, str] = (
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ((comparison(), 10.0), "right"),
-        ((comparison(), 10), "right"),
-        ((comparison(), 640), "counts numbers"),
+        ((comparison(), 640.0), "right"),
+        ((comparison(), 641), "right"),
+        ((comparison(), 10), "counts digits"),
         ((comparison(), None), "is gRPC the quicker one"),
         ((comparison(), 100), "not what this comparison says"),
         (10, "a pair is asked for"),
         ((10, comparison()), "a pair is asked for"),
-        ((comparison((1, 2)), 10), "few sizes"),
-        ((comparison(sides=("gRPC", "REST")), 10), "not quicker even with the most rows"),
-        ((comparison(sides=("REST, json", "gRPC")), 10), "own_rest and own_grpc"),
+        ((comparison((1, 2)), 640), "few sizes"),
+        ((comparison(sides=("gRPC", "REST")), 640), "not quicker here even"),
+        ((comparison(sides=("REST, json", "gRPC")), 640), "own_rest and own_grpc"),
         ((..., ...), "not answered yet"),
     ],
 )
