@@ -162,7 +162,7 @@ class CountingRelay:
         server = _End(RECEIVED, client.connection, self._ends)
         try:
             await self._loop.create_connection(lambda: server, *self._server)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a name that none can have, as "a..b"
             host, port = self._server
             client.connection.failure = f"{host}:{port} could not be reached: {error}"
             client.reset()
@@ -247,7 +247,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
         )
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
-        port = parts.port or (80 if parts.scheme else None)
+        port = 80 if parts.scheme and parts.port is None else parts.port
     except ValueError:
         port = None
     rest = parts.path.strip("/") or parts.query or parts.fragment or parts.username

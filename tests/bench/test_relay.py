@@ -178,6 +178,12 @@ def test_a_server_that_is_not_there():
         wire.parts(connection)
 
 
+def test_a_server_whose_name_none_can_have():
+    with CountingRelay("a..b:8501") as relay, pytest.raises(ConnectionResetError):
+        wait_for_the_end(relay)
+    assert relay.connections[0].failure.startswith("a..b:8501 could not be reached: ")
+
+
 def test_a_server_that_reads_slowly_slows_the_client_down(listener):
     """Of what the client has to say, only as much is taken as two kernels' buffers and the relay's own hold."""
     with CountingRelay(address(listener), keep=0) as relay, pair(relay, listener) as (client, server):
@@ -260,7 +266,17 @@ def test_addresses(listener, form):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "127.0.0.1", ":8501", "127.0.0.1:port", "127.0.0.1:0", "dns:///a:1", "http://a:1/v1/models/m:predict"]
+    "wrong",
+    [
+        "",
+        "127.0.0.1",
+        ":8501",
+        "127.0.0.1:port",
+        "127.0.0.1:0",
+        "http://127.0.0.1:0",
+        "dns:///a:1",
+        "http://a:1/v1/models/m:predict",
+    ],
 )
 def test_what_is_no_address(wrong):
     with pytest.raises(ValueError, match=r"a host and a port are wanted and nothing more"):
