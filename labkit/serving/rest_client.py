@@ -102,7 +102,7 @@ class RestClient:
             response = self._session.request(method, url, data=body, headers=headers, timeout=self.timeout)
         except requests.Timeout as error:
             raise RequestError("DEADLINE_EXCEEDED", f"No answer from {self.url} after {self.timeout:g} s") from error
-        except requests.ConnectionError as error:
+        except requests.RequestException as error:  # an answer that breaks off is no ConnectionError to requests
             raise RequestError("UNAVAILABLE", f"No server answers at {self.url}: {error}") from error
         if response.status_code != 200:
             raise rest_messages.request_error(response.status_code, response.content)

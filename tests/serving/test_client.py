@@ -1,6 +1,7 @@
 """RestClient and GrpcClient, whichever backend answers: arrays in, arrays out, and one kind of error."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -121,6 +122,21 @@ def test_nobody_listening_is_unavailable():
                 client.status()
             assert error.value.code == "UNAVAILABLE"
             client.close()
+
+
+def test_an_answer_that_breaks_off_is_unavailable():
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+
+        def break_off():
+            asked, _ = listener.accept()
+            with asked:
+                asked.recv(65536)
+                asked.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of")
+
+        threads.submit(break_off)
+        said = pytest.raises(RequestError, match=r"UNAVAILABLE: No server answers at http://127.0.0.1:\d+: .*broken")
+        with RestClient(f"http://127.0.0.1:{listener.getsockname()[1]}", "m") as client, said:
+            client.status()
 
 
 def test_messages_beyond_four_mebibytes_pass(client):
