@@ -115,7 +115,15 @@ def _with_base64(value: Any) -> Any:
 def _encode(body: dict[str, Any]) -> bytes:
     text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY, default=_not_json)
     # orjson writes NaN and infinities as null; TensorFlow Serving reads them as bare words, as Python's json has them.
-    return json.dumps(body, default=_not_json).encode() if b"null" in text else text
+    return json.dumps(body, default=_not_json).encode() if b"null" in text and not _finite(body) else text
+
+
+def _finite(body: dict[str, Any]) -> bool:
+    try:
+        json.dumps(body, default=_not_json, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _not_json(value: Any) -> Any:

@@ -180,6 +180,12 @@ def test_numbers_that_are_not_finite_are_bare_words():
         assert b"[[NaN], [Infinity], [-Infinity]]" in payload.json_rows(digits).encode({"x": x})
 
 
+def test_the_word_null_changes_no_numbers():
+    x = {"x": np.float32([0.1]), "null": np.array(["null"], object)}
+    assert payload.json_rows().encode(x) == b'{"instances":[{"x":0.1,"null":"null"}]}'
+    assert payload.json_columns().encode(x) == b'{"inputs":{"x":[0.1],"null":["null"]}}'
+
+
 def test_the_one_float32_whose_shortest_digits_a_double_spoils():
     x = np.array([0x15AE43FD], np.uint32).view(np.float32)
     body = payload.json_rows("shortest").encode({"x": x})
