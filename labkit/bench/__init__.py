@@ -56,3 +56,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"labkit.bench.{name}")
     raise AttributeError(f"module 'labkit.bench' has no attribute {name!r}; its public names are {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
