@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from labkit.bench import server_metrics
+from labkit.bench.load import need_positive
 from labkit.bench.results import Phases
 from labkit.errors import MeasurementFailed
 
@@ -42,7 +43,9 @@ def phases(
     Raises:
         MeasurementFailed: the server counted other requests than these, or has no metrics there.
         RequestError: the server refused.
+        ValueError: `requests` or `rounds` is out of range.
     """
+    need_positive(requests=requests, rounds=rounds)
     measured: list[dict[str, float]] = []
     with closing(target.connect()) as connection:
         for _ in range(warm_up):

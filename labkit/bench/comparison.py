@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labkit.bench.load import need_positive
 from labkit.bench.results import Comparison, Point
 
 if TYPE_CHECKING:
@@ -41,11 +42,15 @@ def compare(
 
     Raises:
         RequestError: a server refused.
-        ValueError: two targets have the same name, or exact forms of the same batch get different answers.
+        ValueError: two targets have the same name, exact forms of the same batch get different answers, or another
+            argument is out of range.
     """
+    need_positive(rounds=rounds)
     names = [target.name for target in targets]
-    if len(set(names)) < len(names):
-        raise ValueError(f"the targets are called {names}; give each a name of its own")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"the targets are called {names}; give at least one, and each a name of its own")
+    if not sizes or list(sizes) != sorted(sizes):
+        raise ValueError(f"sizes are {list(sizes)}; give at least one, and the smallest first")
     sides: dict[str, list[Point]] = {name: [] for name in names}
     with ExitStack() as stack:
         connections = [stack.enter_context(closing(target.connect())) for target in targets]

@@ -60,7 +60,7 @@ def closed_loop(
         MeasurementFailed: no request of a round was answered; the message has the first error.
         ValueError: an argument is out of range.
     """
-    _need_positive(clients=clients, seconds=seconds, rounds=rounds)
+    need_positive(clients=clients, seconds=seconds, rounds=rounds)
     crowd = _Crowd(target, request, clients, warm_up, keep_connection)
     done = []
     for number in range(rounds):
@@ -95,7 +95,7 @@ def open_loop(
     Raises:
         MeasurementFailed, ValueError: as `closed_loop`.
     """
-    _need_positive(rate=rate, clients=clients, seconds=seconds, rounds=rounds)
+    need_positive(rate=rate, clients=clients, seconds=seconds, rounds=rounds)
     crowd = _Crowd(target, request, clients, warm_up, keep_connection)
     done = []
     for number in range(rounds):
@@ -111,7 +111,8 @@ def _until(deadline: float) -> Iterator[None]:
     return itertools.takewhile(lambda _: time.perf_counter() < deadline, itertools.repeat(None))
 
 
-def _need_positive(**values: float) -> None:
+def need_positive(**values: float) -> None:
+    """Raises ValueError with the name of the first that is not more than 0."""
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} is {value}; it must be more than 0")

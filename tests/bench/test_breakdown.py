@@ -56,6 +56,12 @@ def test_without_metrics_the_servers_part_is_in_the_round_trip(sums) -> None:
     assert list(found.seconds) == ["client encode", "round trip", "client decode"]
 
 
+@pytest.mark.parametrize("name", ["requests", "rounds"])
+def test_arguments_out_of_range(sums, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 0; it must be more than 0"):
+        phases(sums.rest(), sums.batch(1), **{name: 0})
+
+
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_somebody_else_asks_meanwhile(sums, protocol: str) -> None:
     class Twice(type(sums.rest())):

@@ -67,8 +67,22 @@ def test_progress_is_told_after_each_size() -> None:
 
 
 def test_sides_need_names_of_their_own() -> None:
-    with pytest.raises(ValueError, match=r"\['a', 'a'\]; give each a name"):
+    with pytest.raises(ValueError, match=r"\['a', 'a'\]; .* each a name of its own"):
         bench.compare([Noted("a", []), Noted("a", [])], ones, [1])
+
+
+@pytest.mark.parametrize(
+    ("targets", "sizes", "rounds", "said"),
+    [
+        (0, [1], 1, r"the targets are called \[\]; give at least one"),
+        (1, [], 1, r"sizes are \[\]; give at least one"),
+        (1, [10, 1], 1, r"sizes are \[10, 1\]; give at least one, and the smallest first"),
+        (1, [1], 0, "rounds is 0; it must be more than 0"),
+    ],
+)
+def test_arguments_out_of_range(targets: int, sizes: list[int], rounds: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        bench.compare([Noted(str(number), []) for number in range(targets)], ones, sizes, rounds=rounds)
 
 
 @pytest.mark.parametrize(
