@@ -41,7 +41,7 @@ def phases(
         warm_up: requests before that are not counted.
 
     Raises:
-        MeasurementFailed: the server counted other requests than these, or has no metrics there.
+        MeasurementFailed: the server counted other requests than these, or has no such metrics there.
         RequestError: the server refused.
         ValueError: `requests` or `rounds` is out of range.
     """
@@ -85,6 +85,11 @@ def _shares(times: server_metrics.ServerTimes, requests: int) -> dict[str, float
         raise MeasurementFailed(
             f"The server counted {times.requests} requests while {requests} were sent; is somebody else asking it, or "
             "is the model's name another one?"
+        )
+    if "model run" not in times.seconds:
+        raise MeasurementFailed(
+            "The server's metrics have no :tensorflow:serving:runtime_latency, as old versions of TensorFlow Serving; "
+            "measure without a metrics_url"
         )
     if "server decode" in times.seconds:
         return {name: times.seconds[name] / requests for name in _SERVER}

@@ -112,11 +112,18 @@ def test_a_models_name_may_have_any_letters() -> None:
     assert found == server_metrics.ServerTimes(1, {"request": 0.005, "model run": 0.002})
 
 
+def test_metrics_that_do_not_know_the_models_run(sums, monkeypatch: pytest.MonkeyPatch, serving_url: str) -> None:
+    monkeypatch.setattr(TensorFlowServing, "page", SERVING.partition("# TYPE :tensorflow:serving:runtime")[0])
+    target = type(sums.rest())(f"{serving_url}/v1/models/m:predict")
+    with pytest.raises(MeasurementFailed, match=r"no :tensorflow:serving:runtime_latency.* without a metrics_url"):
+        phases(target, sums.batch(1), metrics_url=serving_url + server_metrics.PATH, model_name="m", rounds=1)
+
+
 class TensorFlowServing(http.server.BaseHTTPRequestHandler):
     """Answers as TensorFlow Serving does: its two histograms, no others. A request takes 5 ms, 2 of them the model."""
 
     protocol_version = "HTTP/1.1"
-    asked = 0
+    asked, page = 0, SERVING
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -125,7 +132,8 @@ class TensorFlowServing(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         asked = self.asked
-        self.reply(SERVING % (asked, 5000 * asked, asked, asked, 2000 * asked, asked))
+        numbers = asked, 5000 * asked, asked, asked, 2000 * asked, asked
+        self.reply(self.page % numbers[: self.page.count("%d")])
 
     def reply(self, text: str) -> None:
         self.send_response(200)
