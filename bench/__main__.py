@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 
 from bench import beside, clients, codecs, environment, load, page, protocols, report, sizes
-from labkit.bench import quiet_tensorflow
+from labkit import quiet_tensorflow
 from labkit.errors import LabkitError
 
 HERE = Path(__file__).parent

@@ -106,9 +106,7 @@ def _break_even(answer: Any) -> str | None:
         return "that are few sizes; go from 1 to 256 digits"
     even = comparison.break_even("gRPC", "REST")
     if even is None:
-        return (
-            "gRPC was not quicker here even with the most digits; was something else running? Measure again"
-        )
+        return "gRPC was not quicker here even with the most digits; was something else running? Measure again"
     other_way = comparison.break_even("REST", "gRPC")
     if pixels is None or (other_way and _near(pixels, other_way) and not _near(pixels, even)):
         return "from how many pixels on is gRPC the quicker one, and not REST?"
