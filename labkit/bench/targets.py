@@ -77,7 +77,7 @@ class RestTarget:
             timeout: seconds to wait for an answer.
 
         Raises:
-            ValueError: `url` is no http address, or `library` is none of these.
+            ValueError: `url` is no http address, `library` is none of these, or `form` is of gRPC.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -89,7 +89,7 @@ class RestTarget:
         self.url = url
         self.name = name
         self.library = library
-        self.form = form or payload.json_rows()
+        self.form = _of("REST", form or payload.json_rows())
         compressed = {"Content-Encoding": "gzip"} if self.form.gzip else {}
         self.headers = {"Content-Type": "application/json", **compressed, **(headers or {})}
         self.timeout = timeout
@@ -129,20 +129,23 @@ class GrpcTarget:
 
         Args:
             address: host and port, such as ``127.0.0.1:8500``.
-            model_name: the model's name on that server.
+            model_name: the model's name on that server; a `form` brings its own.
             name: what tables and figures call it.
             form: how a batch is written; by default `payload.tensor_content(model_name)`. gRPC itself compresses a
                 form with gzip, so the time for that is part of `send`.
             credentials: for a server that speaks TLS, what `grpc.ssl_channel_credentials` makes.
             metadata: sent with each call, such as ``{"authorization": "Bearer ..."}``.
             timeout: seconds until a call gives up.
+
+        Raises:
+            ValueError: `form` is of REST.
         """
         self.address = address
         self.name = name
         self.timeout = timeout
         self.credentials = credentials
         self.metadata = tuple((metadata or {}).items())
-        self.form = form or payload.tensor_content(model_name)
+        self.form = _of("gRPC", form or payload.tensor_content(model_name))
 
     def encode(self, inputs: "Inputs") -> bytes:
         """The batch as a serialized PredictRequest."""
@@ -160,6 +163,14 @@ class GrpcTarget:
         outputs = PredictResponse.FromString(answer).outputs
         arrays = {name: tf.make_ndarray(proto) for name, proto in outputs.items()}
         return next(iter(arrays.values())) if len(arrays) == 1 else arrays
+
+
+def _of(protocol: str, form: "WireForm") -> "WireForm":
+    if form.protocol != protocol:
+        raise ValueError(
+            f"form is {form.name!r}, a way to write {form.protocol} requests; this target speaks {protocol}"
+        )
+    return form
 
 
 class _GrpcConnection:

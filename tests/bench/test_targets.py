@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from labkit.bench.targets import LIBRARIES, Connection, RestTarget
+from labkit.bench import payload
+from labkit.bench.targets import LIBRARIES, Connection, GrpcTarget, RestTarget
 from labkit.errors import RequestError
 
 from .answering import ANSWER, answering_with
@@ -18,6 +19,13 @@ def test_an_address_that_is_none() -> None:
         RestTarget("127.0.0.1:8501")
     with pytest.raises(ValueError, match="library is 'curl'"):
         RestTarget("http://127.0.0.1:8501/", library="curl")
+
+
+def test_a_form_of_the_other_protocol() -> None:
+    with pytest.raises(ValueError, match="'TensorProto, tensor_content', a way to write gRPC requests"):
+        RestTarget("http://127.0.0.1:1/", form=payload.tensor_content("m"))
+    with pytest.raises(ValueError, match="here they are gRPC"):
+        GrpcTarget("127.0.0.1:1", "m", form=payload.json_rows())
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
