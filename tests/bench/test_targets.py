@@ -24,7 +24,7 @@ def test_an_address_that_is_none() -> None:
 def test_a_form_of_the_other_protocol() -> None:
     with pytest.raises(ValueError, match="'TensorProto, tensor_content', a way to write gRPC requests"):
         RestTarget("http://127.0.0.1:1/", form=payload.tensor_content("m"))
-    with pytest.raises(ValueError, match="here they are gRPC"):
+    with pytest.raises(ValueError, match="this target speaks gRPC"):
         GrpcTarget("127.0.0.1:1", "m", form=payload.json_rows())
 
 
