@@ -28,8 +28,8 @@ def phases(
 ) -> Phases:
     """Ask one request after the other, and split the time of each.
 
-    What is neither the client's nor the server's is ``transport``: the HTTP or gRPC libraries of both sides, the kernel
-    and the network.
+    What is neither the client's nor the server's is ``transport``: the HTTP or gRPC libraries of both sides, the
+    kernel, the network, and a request's wait for one of the server's threads.
 
     Args:
         target: who is asked.

@@ -130,7 +130,7 @@ class Phases:
         target: the target's name.
         requests: how many requests a round had.
         seconds: name of a phase -> its mean in each round. The names, in the order of time: ``client encode``,
-            ``transport`` (the libraries of both sides and the network), ``server decode``, ``model run``,
+            ``transport`` (both sides' libraries, the network, a wait for a thread), ``server decode``, ``model run``,
             ``server encode``, ``client decode``. A server that is not labkit's has ``server decode and encode``
             in one; without the server's metrics, ``transport`` and the server's are one ``round trip``.
     """
