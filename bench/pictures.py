@@ -1,5 +1,6 @@
 """The pictures of the page."""
 
+from collections.abc import Mapping
 from statistics import median
 
 from bench import clients, protocols, report, sizes
@@ -32,30 +33,26 @@ def draw(run: report.Run) -> dict[str, plot.Figure]:
 
 def _bytes(forms: report.Rounds) -> plot.Figure:
     plain = {name: each[0] for name, each in forms.items() if "gzip" not in name and "columns" not in name}
-    figure = plot.bars(
+    return _with_lengths(
         plain,
         title="One float32 of a large batch",
         x="written as",
         y="size (bytes per value)",
         alt=f"Horizontal bars, from {min(plain.values()):.1f} bytes a float to {max(plain.values()):.1f}.",
-        horizontal=True,
+        form="{:.1f}",
     )
-    _say_lengths(figure, "{:.1f}")
-    return figure
 
 
 def _photograph(ways: report.Rounds) -> plot.Figure:
     values = {name: each[0] / 1000 for name, each in ways.items()}
-    figure = plot.bars(
+    return _with_lengths(
         values,
         title="A photograph of 224 x 224 pixels",
         x="sent as",
         y="size (kB)",
         alt=f"Horizontal bars, from {min(values.values()):,.0f} kB to {max(values.values()):,.0f} kB.",
-        horizontal=True,
+        form="{:,.0f}",
     )
-    _say_lengths(figure, "{:,.0f}")
-    return figure
 
 
 def _latency(found: Comparison) -> plot.Figure:
@@ -153,19 +150,20 @@ def _clients(run: report.Run) -> plot.Figure:
 
 
 def _rivals(sides: report.Rounds) -> plot.Figure:
-    figure = plot.bars(
+    return _with_lengths(
         {name: median(each) for name, each in sides.items()},
         title="Small requests over REST, eight in flight",
         x="server",
         y="answers (1/s)",
         alt="Horizontal bars: how many small requests a second each server answers.",
-        horizontal=True,
+        form="{:,.0f}",
     )
-    _say_lengths(figure, "{:,.0f}")
-    return figure
 
 
-def _say_lengths(figure: plot.Figure, form: str) -> None:
+def _with_lengths(values: Mapping[str, float], *, form: str, **texts: str) -> plot.Figure:
+    """Bars that lie, each with its value behind it."""
+    figure = plot.bars(values, horizontal=True, **texts)
     for bar in figure.axes.containers:
         figure.axes.bar_label(bar, fmt=form, padding=3, fontsize=8)
     figure.axes.margins(x=0.12)
+    return figure
