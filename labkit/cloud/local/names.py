@@ -1,0 +1,61 @@
+"""Resource names: whose project they are in, and where."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from labkit.cloud.local.status import ApiError, invalid
+
+if TYPE_CHECKING:
+    from labkit.cloud.local.local_cloud import LocalCloud
+
+_NAME = re.compile(r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)(?P<rest>/.*|$)")
+# Free structures are the caller's own; what looks like a name in them is left as it is.
+_OPAQUE = {"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue", "google.api.HttpBody"}
+
+
+def settle(cloud: "LocalCloud", request: Any) -> None:
+    """Write every resource name in `request` with the project's number, as the real service answers them.
+
+    Args:
+        cloud: whose project it must be.
+        request: a protobuf message; changed in place.
+
+    Raises:
+        ApiError: PERMISSION_DENIED, a name is in another project; INVALID_ARGUMENT, names are in different locations.
+    """
+    location = None
+    for message, field, name in _names(request):
+        match = _NAME.fullmatch(name)
+        if match is None:
+            continue
+        if match["project"] not in (cloud.project, cloud.project_number):
+            raise ApiError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"Permission denied on resource project {match['project']} (or it may not exist). "
+                f"The project of this session is {cloud.project}.",
+            )
+        location = location or match["location"]
+        if match["location"] != location:
+            raise invalid(
+                f"{name} is in {match['location']}, but the request is for {location}. What belongs together "
+                "must be in one location."
+            )
+        setattr(message, field, f"projects/{cloud.project_number}/locations/{match['location']}{match['rest']}")
+
+
+def _names(message: Any) -> Iterator[tuple[Any, str, str]]:
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_STRING and isinstance(value, str):
+            if value.startswith("projects/"):
+                yield message, field.name, value
+        elif field.type == FieldDescriptor.TYPE_MESSAGE and not _opaque(field.message_type):
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _names(part)
+
+
+def _opaque(kind: Descriptor) -> bool:
+    return kind.full_name in _OPAQUE or kind.GetOptions().map_entry
