@@ -44,11 +44,9 @@ def test_two_locations_in_one_request_are_refused():
 
 
 def test_the_callers_own_data_is_left_alone():
-    value = json_format.ParseDict({"a": "projects/other/locations/x"}, struct_pb2.Value())
-    request = types.PredictRequest(endpoint="projects/penguin-lab/locations/l/endpoints/1", instances=[value])
-    request = settled(request)
-    assert json_format.MessageToDict(types.PredictRequest.pb(request).instances[0]) == {
-        "a": "projects/other/locations/x"
-    }
+    request = types.PredictRequest.pb()(endpoint="projects/penguin-lab/locations/l/endpoints/1")
+    json_format.ParseDict({"a": "projects/other/locations/x"}, request.instances.add())
+    settle(CLOUD, request)
+    assert json_format.MessageToDict(request.instances[0]) == {"a": "projects/other/locations/x"}
     job = types.CustomJob(labels={"from": "projects/other/locations/x"})
     assert settled(job).labels["from"] == "projects/other/locations/x"
