@@ -1,0 +1,87 @@
+"""Checks of lab 05: the solution is right, each typical wrong answer hears what is wrong with it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from labkit.checks import check, hint
+
+
+def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
+    check(number, answer)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"v2-grows": 90, "again": 10}, "right"),
+        ({"123": 90, "456": 10}, "these are ids"),
+        ({"v2-grows": 100}, "no deployed model is called 'again'"),
+        ({"v2-grows": 10, "again": 90}, "'again' has 90 %"),
+        ({"v2-grows": 80, "again": 10}, "together they have 90 %"),
+        ({"v1": 90, "again": 10}, "should still go to 'v2-grows'"),
+        ([90, 10], "a dict is asked for"),
+        (..., "not answered yet"),
+    ],
+)
+def test_split(answer, said, capsys) -> None:
+    assert said in verdict("05.1", answer, capsys)
+
+
+def job(right: int, wrong: int, state: str = "JOB_STATE_SUCCEEDED", source: str = "gs://b/batch/six.jsonl") -> Any:
+    return SimpleNamespace(
+        completion_stats=SimpleNamespace(successful_count=right, failed_count=wrong),
+        state=SimpleNamespace(name=state),
+        gca_resource=SimpleNamespace(
+            input_config=SimpleNamespace(gcs_source=SimpleNamespace(uris=[source] if source else []))
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (job(4, 2), "right"),
+        (job(4, 2, source="gs://b/batch/in.jsonl"), "has read gs://b/batch/in.jsonl"),
+        (job(4, 2, source=""), "has read nothing"),
+        (job(0, 0, state="JOB_STATE_RUNNING"), "in state JOB_STATE_RUNNING"),
+        (job(5, 2), "5 were answered and 2 refused"),
+        (job(3, 3), "3 of the lines were refused"),
+        ((4, 2), "not a tuple"),
+        (..., "not answered yet"),
+    ],
+)
+def test_six(answer, said, capsys) -> None:
+    assert said in verdict("05.2", answer, capsys)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"b", "f"}, "right"),
+        ("bf", "right"),
+        (["f", "b"], "right"),
+        ({"b"}, "there is another one"),
+        ({"a", "b", "f"}, "a: an endpoint without"),
+        ({"b", "c"}, "c: the machines of a job"),
+        ({"b", "d"}, "d: a model in the registry"),
+        ({"b", "e", "f"}, "e: a bucket costs by"),
+        (set(), "a set of letters"),
+        ({"v2-grows"}, "a set of letters"),
+        (..., "not answered yet"),
+    ],
+)
+def test_by_the_hour(answer, said, capsys) -> None:
+    assert said in verdict("05.3", answer, capsys)
+
+
+@pytest.mark.parametrize("number", ["05.1", "05.2", "05.3"])
+def test_hints_say_more_and_do_not_hold_the_answer(number, capsys) -> None:
+    hint(number, 1)
+    first = capsys.readouterr().out
+    hint(number, 2)
+    second = capsys.readouterr().out
+    assert first and second and first != second
+    assert "90" not in first + second and "{'b', 'f'}" not in first + second
