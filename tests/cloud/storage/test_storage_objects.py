@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 
 import pytest
 from google.api_core import exceptions
@@ -176,9 +177,14 @@ def test_a_batch_is_answered_one_by_one(client, bucket):
         bucket.blob("gone").delete()
 
 
-def test_deleted_bytes_are_gone(front, bucket):
-    bucket.blob("o").upload_from_string("x" * 1000)
-    bucket.blob("o").delete()
+def test_deleted_bytes_are_gone(ask, bucket):
     assert bucket.soft_delete_policy.retention_duration_seconds == 0
-    assert not list(bucket.list_blobs(soft_deleted=True))
-    assert b"x" * 1000 not in front.storage.store._store._files.values()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        ask("PUT", f"/{bucket.name}/o", bytes(5_000_000))
+        assert tracemalloc.get_traced_memory()[0] - before > 4_000_000
+        ask("DELETE", f"/{bucket.name}/o")
+        assert tracemalloc.get_traced_memory()[0] - before < 1_000_000
+    finally:
+        tracemalloc.stop()
