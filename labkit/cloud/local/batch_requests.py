@@ -15,6 +15,7 @@ from labkit.cloud.local.status import ApiError
 
 MOST_BYTES = 1_500_000  # of a request's body; Vertex AI's limit for predictions
 _FEWEST_BYTES = len(b'{"instances":[]}')
+_UNANSWERED = (502, 503, 504)  # nobody answered in time: halves would wait as long
 _MOST_WORDS = 1000  # of a container's answer, repeated in an error
 
 
@@ -100,11 +101,11 @@ class Asker:
     def _predicted(self, batch: list[Instance]) -> list[Outcome]:
         try:
             answer = self._predict(b'{"instances":[' + b",".join([each.sent for each in batch]) + self._end)
-        except ApiError as error:  # nobody answered: a smaller batch would wait as long
+        except ApiError as error:
             return [Outcome(each, error=error) for each in batch]
         if answer.status == 200:
             return _outcomes(batch, bytes(answer.body))
-        if len(batch) > 1:
+        if len(batch) > 1 and answer.status not in _UNANSWERED:
             half = len(batch) // 2
             return self._predicted(batch[:half]) + self._predicted(batch[half:])
         words = bytes(answer.body).decode(errors="replace")[:_MOST_WORDS]
