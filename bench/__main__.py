@@ -14,7 +14,7 @@ from pathlib import Path
 
 import grpc
 
-from bench import beside, clients, codecs, environment, load, page, protocols, report, sizes
+from bench import beside, clients, cloud_upload, codecs, environment, load, page, protocols, report, sizes
 from labkit import quiet_tensorflow
 from labkit.errors import LabkitError
 
@@ -37,6 +37,7 @@ MEASURES = {
     "rest": beside.measure_rest,
     "large": beside.measure_large,
     "batching": beside.measure_batching,
+    "upload": cloud_upload.measure_upload,
 }
 
 
