@@ -106,6 +106,24 @@ def test_a_container_that_does_not_answer_is_not_asked_again():
     assert len(asked) == 1
 
 
+def test_a_batch_whose_answer_is_too_large_is_asked_again_in_halves():
+    def predict(body):
+        sizes.append(len(json.loads(body)["instances"]))
+        if sizes[-1] > 2:
+            raise ApiError(grpc.StatusCode.INVALID_ARGUMENT, "Response size too large.")
+        return Container().predict(body)
+
+    sizes = []
+    assert all(outcome.prediction for outcome in ask(predict, [instance(1)] * 4))
+    assert sizes == [4, 2, 2]
+
+
+def test_a_gateway_that_gave_up_is_not_asked_again():
+    asked = []
+    outcomes = ask(lambda body: (asked.append(body), HttpAnswer(504))[1], [instance(1)] * 4)
+    assert len(asked) == 1 and all(outcome.error for outcome in outcomes)
+
+
 def test_batches_are_under_way_side_by_side():
     together = threading.Barrier(3, timeout=10)
 

@@ -102,14 +102,19 @@ class Asker:
         try:
             answer = self._predict(b'{"instances":[' + b",".join([each.sent for each in batch]) + self._end)
         except ApiError as error:
+            if error.code is grpc.StatusCode.INVALID_ARGUMENT and len(batch) > 1:  # the answer is too large
+                return self._in_halves(batch)
             return [Outcome(each, error=error) for each in batch]
         if answer.status == 200:
             return _outcomes(batch, bytes(answer.body))
         if len(batch) > 1 and answer.status not in _UNANSWERED:
-            half = len(batch) // 2
-            return self._predicted(batch[:half]) + self._predicted(batch[half:])
+            return self._in_halves(batch)
         words = bytes(answer.body).decode(errors="replace")[:_MOST_WORDS]
         return _all_failed(batch, f"Non-OK result {answer.status} ({words}) from server.")
+
+    def _in_halves(self, batch: list[Instance]) -> list[Outcome]:
+        half = len(batch) // 2
+        return self._predicted(batch[:half]) + self._predicted(batch[half:])
 
 
 def _outcomes(batch: list[Instance], body: bytes) -> list[Outcome]:

@@ -59,7 +59,7 @@ class BatchRun:
             self._cancelled.set()
             replicas = self._replicas
         if replicas is not None:
-            replicas.stop()
+            replicas.stop(at_once=True)
 
     def join(self) -> None:
         """Wait until it is done and its replicas are gone."""

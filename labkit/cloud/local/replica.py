@@ -58,6 +58,7 @@ class Replica:
         self._cores = cores
         self._changed = changed
         self._wake = threading.Event()
+        self._at_once = False
         self._started: StartedContainer | None = None
         self._connections: Connections | None = None
         self._thread = threading.Thread(target=self._live, name=f"{container.name} replica {number}", daemon=True)
@@ -76,9 +77,11 @@ class Replica:
             self._suspect()
             raise
 
-    def leave(self) -> None:
-        """Take no more requests, end when those that are there are answered. This returns at once."""
+    def leave(self, at_once: bool = False) -> None:
+        """Take no more requests, and end: `at_once`, or when those that are there are answered. It returns at once."""
         with self._changed:
+            self._at_once = self._at_once or at_once
+            self._changed.notify_all()
             if self.state != State.ENDED:
                 self._to(State.LEAVING)
         self._wake.set()
@@ -143,7 +146,7 @@ class Replica:
 
     def _drain(self, started: StartedContainer) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: not self.outstanding or not started.running, DRAIN_SECONDS)
+            self._changed.wait_for(lambda: not self.outstanding or self._at_once or not started.running, DRAIN_SECONDS)
 
     def _end(self) -> None:
         if self._connections:

@@ -262,13 +262,13 @@ class Replicas:
         cores = [self._all_cores[(first + core) % len(self._all_cores)] for core in range(self._cores)]
         self._replicas.append(Replica(self._containers, self._container, number, cores, self._changed))
 
-    def stop(self) -> None:
-        """End all replicas; requests in flight are answered first. Calling it again does nothing."""
+    def stop(self, at_once: bool = False) -> None:
+        """End all replicas; requests in flight are answered first, or broken off if it is to be `at_once`."""
         self._stopping.set()
         with self._changed:
             replicas = list(self._replicas)
         for replica in replicas:
-            replica.leave()
+            replica.leave(at_once)
         for replica in replicas:
             replica.join()
         if self._loop.is_alive():
