@@ -32,6 +32,7 @@ class Resources:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self._change = threading.Condition(self.lock)
         self._by_name: dict[str, Any] = {}
 
     def add(self, message: Any) -> None:
@@ -52,6 +53,12 @@ class Resources:
                 message.update_time = now()
             if "etag" in fields:
                 message.etag = f"{random.getrandbits(64):016x}"
+            self._change.notify_all()
+
+    def wait(self, done: Callable[[], bool], seconds: float) -> None:
+        """Wait until `done()` is true, which is asked after each change, or until `seconds` have passed."""
+        with self._change:
+            self._change.wait_for(done, seconds)
 
     def get(self, name: str) -> Any:
         """The message itself, not a copy.
