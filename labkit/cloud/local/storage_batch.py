@@ -36,7 +36,7 @@ def answer_batch(request: HttpRequest, answer: Callable[[HttpRequest], HttpAnswe
 
 def _read(part: Message, outer: HttpRequest) -> HttpRequest:
     content = part.get_payload(decode=True) or b""
-    line, _, rest = content.lstrip().replace(b"\r\n", b"\n").partition(b"\n")
+    line, _, rest = content.lstrip().partition(b"\n")
     words = line.decode("latin-1").split()
     if len(words) < 2:
         raise refused(f"A part of a batch starts with {line[:100]!r}. Expected a method and an address.")

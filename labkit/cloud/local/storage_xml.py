@@ -105,7 +105,7 @@ class XmlApi:
         upload = self._upload(call)
         parts = [upload.parts.get(number, (b"", "")) for number, _ in _listed(call.request.body)]
         for (_, found), (number, wanted) in zip(parts, _listed(call.request.body), strict=True):
-            if not found or found.strip('"') != wanted.strip('"'):
+            if found.strip('"') != wanted.strip('"'):
                 raise StorageError(400, "invalidPart", f"Part {number} with ETag {wanted} was not uploaded.")
         if any(len(content) < _SMALLEST_PART for content, _ in parts[:-1]):
             raise refused(

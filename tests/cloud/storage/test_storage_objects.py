@@ -94,6 +94,8 @@ def test_missing_things_have_googles_words(client, bucket, ask):
         bucket.delete_blob("gone")
     with pytest.raises(exceptions.NotFound, match="The specified bucket does not exist"):
         client.bucket("no-such-bucket").blob("o").upload_from_string("x")
+    media = ask("GET", f"/storage/v1/b/{bucket.name}/o/gone?alt=media")
+    assert (media.status, media.body) == (404, f"No such object: {bucket.name}/gone".encode())
     answer = ask("GET", f"/storage/v1/b/{bucket.name}/o/gone")
     error = {"message": f"No such object: {bucket.name}/gone", "domain": "global", "reason": "notFound"}
     assert json.loads(answer.body) == {"error": {"code": 404, "message": error["message"], "errors": [error]}}
@@ -134,7 +136,9 @@ def test_gzip_is_taken_off_for_who_does_not_know_it(bucket, ask):
     blob.upload_from_string(gzip.compress(b"text"))
     assert bucket.blob("o").download_as_bytes() == b"text"
     assert gzip.decompress(bucket.blob("o").download_as_bytes(raw_download=True)) == b"text"
-    assert ask("GET", f"/{bucket.name}/o").body == b"text"
+    plain, packed = ask("GET", f"/{bucket.name}/o"), ask("GET", f"/{bucket.name}/o", accept_encoding="gzip")
+    assert (plain.body, "Content-Encoding" in plain.headers) == (b"text", False)
+    assert (gzip.decompress(packed.body), packed.headers["Content-Encoding"]) == (b"text", "gzip")
 
 
 def test_copies_keep_content_and_words(client, bucket):
@@ -153,6 +157,16 @@ def test_copies_keep_content_and_words(client, bucket):
     assert bucket.move_blob(renamed, "moved").download_as_text() == "content"
     with pytest.raises(exceptions.NotFound):
         bucket.copy_blob(bucket.blob("gone"), other)
+
+
+def test_a_new_storage_class_alone_keeps_the_rest(ask, bucket):
+    ask("PUT", f"/{bucket.name}/o", b"x", content_type="a/b", x_goog_meta_epoch="3")
+    target = f"/storage/v1/b/{bucket.name}/o/o/rewriteTo/b/{bucket.name}/o/o"
+    ask("POST", target, b'{"storageClass": "NEARLINE"}')
+    found = bucket.get_blob("o")
+    assert (found.storage_class, found.content_type, found.metadata) == ("NEARLINE", "a/b", {"epoch": "3"})
+    ask("POST", target, b'{"metadata": {"epoch": "4"}}')
+    assert bucket.get_blob("o").metadata == {"epoch": "4"}
 
 
 def test_objects_are_composed(bucket):

@@ -41,6 +41,7 @@ def test_an_upload_in_parts_can_be_refused_and_given_up(ask, bucket):
 
     assert b"smaller than the minimum" in complete((1, tags[0]), (2, tags[1])).body
     assert b"<Code>InvalidPart</Code>" in complete((1, '"wrong"')).body
+    assert b"ascending" in complete().body
     assert b"ascending" in complete((2, tags[1]), (1, tags[0])).body
     assert ask("DELETE", f"/{bucket.name}/o?uploadId={upload}").status == 204
     gone = complete((1, tags[0]))
