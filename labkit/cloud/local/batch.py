@@ -1,22 +1,16 @@
 """Batch prediction jobs: the part of Vertex AI's JobService that is about them."""
 
-import threading
-from typing import Any
-
 import grpc
 from google.cloud.aiplatform_v1 import types
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
+from labkit.cloud.local import job_states
 from labkit.cloud.local.batch_inputs import FORMATS
 from labkit.cloud.local.batch_run import BatchRun
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.resources import new_id, page
-from labkit.cloud.local.status import ApiError, invalid, unmet
-
-# A client asks, and sleeps five seconds if the job is not done. So its question is held, and answered once it is.
-HOLD_SECONDS = 4.5
-FINAL = (types.JobState.JOB_STATE_SUCCEEDED, types.JobState.JOB_STATE_FAILED, types.JobState.JOB_STATE_CANCELLED)
+from labkit.cloud.local.status import ApiError, invalid
 
 
 class BatchPredictionJobs:
@@ -28,7 +22,6 @@ class BatchPredictionJobs:
 
     def __init__(self, cloud: LocalCloud) -> None:
         self._cloud = cloud
-        self._batch_changed = threading.Condition()
         self._batch_runs: dict[str, BatchRun] = {}
 
     def CreateBatchPredictionJob(self, request: types.CreateBatchPredictionJobRequest) -> types.BatchPredictionJob:
@@ -36,7 +29,7 @@ class BatchPredictionJobs:
         check(job)
         job.name = f"{request.parent}/batchPredictionJobs/{new_id()}"
         job.state = types.JobState.JOB_STATE_PENDING
-        run = BatchRun(self._cloud, job, self._batch_notify)
+        run = BatchRun(self._cloud, job)
         self._cloud.resources.add(job)
         self._batch_runs[job.name] = run
         created = types.BatchPredictionJob(job)
@@ -44,10 +37,7 @@ class BatchPredictionJobs:
         return created
 
     def GetBatchPredictionJob(self, request: types.GetBatchPredictionJobRequest) -> types.BatchPredictionJob:
-        job = self._batch_get(request.name)
-        with self._batch_changed:
-            self._batch_changed.wait_for(lambda: job.state in FINAL or self._cloud.stopping.is_set(), HOLD_SECONDS)
-        return job
+        return job_states.get_when_final(self._cloud, request.name, types.BatchPredictionJob)
 
     def ListBatchPredictionJobs(
         self, request: types.ListBatchPredictionJobsRequest
@@ -56,29 +46,14 @@ class BatchPredictionJobs:
         return page(found, request, types.ListBatchPredictionJobsResponse, "batch_prediction_jobs")
 
     def CancelBatchPredictionJob(self, request: types.CancelBatchPredictionJobRequest) -> empty_pb2.Empty:
-        job = self._batch_get(request.name)
-        with self._cloud.resources.lock:
-            if job.state in FINAL:
-                raise unmet(
-                    f"{job.name} is in the state {job.state.name}; only a job that is not done can be cancelled."
-                )
-            job.state = types.JobState.JOB_STATE_CANCELLING
-            self._cloud.resources.changed(job)
-        self._batch_runs[job.name].cancel()
-        return empty_pb2.Empty()
+        answer = job_states.cancel(self._cloud, request.name, types.BatchPredictionJob)
+        self._batch_runs[request.name].cancel()
+        return answer
 
     def DeleteBatchPredictionJob(self, request: types.DeleteBatchPredictionJobRequest) -> operations_pb2.Operation:
-        job = self._batch_get(request.name)
-        if job.state not in FINAL:
-            raise unmet(f"{job.name} is in the state {job.state.name}; cancel it, or wait until it is done.")
-
-        def work() -> empty_pb2.Empty:
-            self._cloud.resources.remove(job.name)
-            self._batch_runs.pop(job.name, None)
-            return empty_pb2.Empty()
-
-        parent = job.name.rpartition("/batchPredictionJobs/")[0]
-        return self._cloud.operations.start(parent, types.DeleteOperationMetadata(), work)
+        operation = job_states.delete(self._cloud, request.name, types.BatchPredictionJob)
+        self._batch_runs.pop(request.name, None)
+        return operation
 
     def stop_batch_prediction(self) -> None:
         """Cancel what runs and wait until no container of it is left."""
@@ -86,16 +61,6 @@ class BatchPredictionJobs:
             run.cancel()
         for run in list(self._batch_runs.values()):
             run.join()
-
-    def _batch_notify(self) -> None:
-        with self._batch_changed:
-            self._batch_changed.notify_all()
-
-    def _batch_get(self, name: str) -> Any:
-        job = self._cloud.resources.get(name)
-        if not isinstance(job, types.BatchPredictionJob):
-            raise invalid(f"{name!r} is not the name of a batch prediction job.")
-        return job
 
 
 def check(job: types.BatchPredictionJob) -> None:

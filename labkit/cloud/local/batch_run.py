@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import grpc
@@ -12,13 +12,13 @@ import orjson
 from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 
+from labkit.cloud.local import job_states
 from labkit.cloud.local.batch_inputs import Instance, Shape, find, instances
 from labkit.cloud.local.batch_outputs import Outputs, output_folder
 from labkit.cloud.local.batch_requests import Asker, Outcome
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.models import Models
 from labkit.cloud.local.replicas import Replicas
-from labkit.cloud.local.resources import now
 from labkit.cloud.local.serving import serving_container
 from labkit.cloud.local.status import ApiError
 
@@ -33,14 +33,13 @@ class BatchRun:
     Args:
         cloud: whose models, buckets and containers it uses.
         job: the stored message; it changes while the job runs.
-        notify: called when it has changed.
 
     Raises:
         ApiError: NOT_FOUND, there is no such model.
     """
 
-    def __init__(self, cloud: LocalCloud, job: types.BatchPredictionJob, notify: Callable[[], None]) -> None:
-        self._cloud, self._job, self._notify = cloud, job, notify
+    def __init__(self, cloud: LocalCloud, job: types.BatchPredictionJob) -> None:
+        self._cloud, self._job = cloud, job
         self._model = _model(cloud, job)
         job.model_version_id = self._model.version_id
         self._cancelled = threading.Event()
@@ -77,13 +76,9 @@ class BatchRun:
         except Exception as raised:
             traceback.print_exc(file=sys.stderr)
             error = ApiError(grpc.StatusCode.INTERNAL, f"{type(raised).__name__}: {raised}")
-        state = types.JobState.JOB_STATE_FAILED if error else types.JobState.JOB_STATE_SUCCEEDED
         if error and self._stopped():  # what failed may have failed because its replicas were stopped
-            state, error = types.JobState.JOB_STATE_CANCELLED, _cancelled()
-        with self._changing() as job:
-            job.state, job.end_time = state, now()
-            if error:
-                job.error = error.proto()
+            error = _cancelled()
+        job_states.finish(self._cloud, self._job, error)
 
     def _predict(self) -> None:
         """Raise ApiError if the job failed or was cancelled."""
@@ -155,10 +150,7 @@ class BatchRun:
         started = time.monotonic()
         try:
             replicas.start()
-            with self._changing() as job:
-                job.start_time = now()
-                if job.state == types.JobState.JOB_STATE_PENDING:
-                    job.state = types.JobState.JOB_STATE_RUNNING
+            job_states.move(self._cloud, self._job, "RUNNING")
             yield replicas
         finally:
             replicas.stop()
@@ -171,7 +163,6 @@ class BatchRun:
         with self._cloud.resources.lock:
             yield self._job
             self._cloud.resources.changed(self._job)
-        self._notify()
 
 
 def _model(cloud: LocalCloud, job: types.BatchPredictionJob) -> types.Model:
