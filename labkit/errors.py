@@ -1,6 +1,7 @@
 """Every error that labkit raises on purpose, as one tree.
 
 LabkitError
+├── CloudError            a session with the cloud did not start, or left something behind
 ├── EnvironmentProblem    something this machine lacks: a program, a package, a port
 ├── MeasurementFailed     a measurement could not be made, or would not mean what it says
 ├── ModelFolderError      a model folder is missing, mis-nested or incomplete
@@ -14,6 +15,18 @@ LabkitError
 
 class LabkitError(Exception):
     """Base of all of labkit's errors."""
+
+
+class CloudError(LabkitError):
+    """A session with the cloud, the local or the real one, did not start, or left something behind.
+
+    Attributes:
+        log: what the local cloud's process had written, if it is one.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class EnvironmentProblem(LabkitError):

@@ -183,6 +183,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_guard.let_go_after_fork)
 
 
+def folder() -> Path:
+    """This process's own folder for files that are to go with it, readable for this user only.
+
+    It is the same one in every call, and is removed when this process has ended in any way.
+    """
+    return _guard.logs()
+
+
 def _log_file(name: str) -> Path:
     handle, path = tempfile.mkstemp(prefix=re.sub(r"\W+", "-", name) + "-", suffix=".log", dir=_guard.logs())
     os.close(handle)
