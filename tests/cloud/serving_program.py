@@ -2,19 +2,26 @@
 
 Words: ``exits`` at once; ``deaf`` never listens; ``unhealthy`` answers 503 when asked for its health; ``failing``
 answers predictions with 500. A prediction's body is JSON, its answer says who answered and what was in the environment:
-``{"sleep": seconds}`` waits, ``{"busy": seconds}`` uses that much processor time, ``{"die": 1}`` ends the process,
-``{"break": 1}`` ends the connection, ``{"size": n}`` makes the answer that long, ``{"sick": 1}`` makes it unhealthy.
+``{"hold": path}`` makes the file path.here and waits for the file path, ``{"busy": seconds}`` uses that much processor
+time, ``{"die": 1}`` ends the process, ``{"break": 1}`` ends the connection, ``{"size": n}`` makes the answer that long,
+``{"sick": 1}`` makes it unhealthy.
 """
 
 import json
 import os
 import sys
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 words = sys.argv[1:]
 health = 503 if "unhealthy" in words else 200
+
+
+def hold(path):
+    path.with_suffix(".here").touch()
+    while not path.exists():
+        time.sleep(0.01)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,12 +43,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         if "sick" in asked:
             health = 503
-        time.sleep(asked.get("sleep", 0))
+        if "hold" in asked:
+            hold(Path(asked["hold"]))
         until = time.thread_time() + asked.get("busy", 0)
         while time.thread_time() < until:
             pass
         said = {"pid": os.getpid(), "path": self.path, "type": self.headers["Content-Type"], "words": words}
-        said |= {"environment": dict(os.environ), "cwd": os.getcwd(), "threads": threading.active_count()}
+        said |= {"environment": dict(os.environ), "cwd": os.getcwd()}
         said |= {"cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0}
         text = b"x" * asked["size"] if "size" in asked else json.dumps(said).encode()
         self.answer(500 if "failing" in words else 200, text)

@@ -89,7 +89,7 @@ class Containers:
         Raises:
             ApiError: NOT_FOUND or FAILED_PRECONDITION, it cannot; the message says what can.
         """
-        if self._stand_in(image_uri):
+        if self.stand_in(image_uri):
             return
         if (version := prebuilt_version(image_uri)) is not None and version > NEWEST_PREBUILT:
             newest = re.sub(r"2-\d+.*", f"2-{NEWEST_PREBUILT}", image_uri)
@@ -125,7 +125,7 @@ class Containers:
         return StartedContainer(process, launch, container.port)
 
     def _launch(self, container: ServingContainer, cores: Sequence[int]) -> Launch:
-        stand_in = self._stand_in(container.image_uri)
+        stand_in = self.stand_in(container.image_uri)
         if stand_in:
             return self._stand_in_launch(container, stand_in)
         if prebuilt_version(container.image_uri) is not None:
@@ -134,7 +134,8 @@ class Containers:
             return _docker_launch(container, cores)
         return _tensorflow_serving_launch(container)
 
-    def _stand_in(self, image_uri: str) -> tuple[str, ...]:
+    def stand_in(self, image_uri: str) -> tuple[str, ...]:
+        """The command that stands for the image's entry point on this machine; empty if none was named."""
         untagged = re.sub(r"(:[^/]*|@.*)$", "", image_uri)
         return self._images.get(image_uri) or self._images.get(untagged) or ()
 
