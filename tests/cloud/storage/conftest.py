@@ -21,6 +21,7 @@ class Front(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # gcsfs connects a hundred times at once
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
