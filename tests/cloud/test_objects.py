@@ -49,6 +49,12 @@ def test_nothing_is_written_outside_of_the_folder(objects, tmp_path, name):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_name_that_is_a_file_and_a_folder_is_refused(objects, tmp_path):
+    objects.write("gs://lab/model/1/saved_model.pb/x", b"x")
+    with pytest.raises(ApiError, match=r"gs://lab/model/1/saved_model.pb/x cannot be a file"):
+        objects.download_folder("gs://lab/model/1", tmp_path / "copy")
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [

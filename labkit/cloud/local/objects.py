@@ -117,7 +117,8 @@ class Objects:
             The files, in order; objects that stand for empty folders become folders.
 
         Raises:
-            ApiError: NOT_FOUND, there is nothing; INVALID_ARGUMENT, an object's name leads out of `folder`.
+            ApiError: NOT_FOUND, there is nothing; INVALID_ARGUMENT, an object's name leads out of `folder`, or is a file's
+                and a folder's at once.
         """
         found = self.list(uri)
         if not found:
@@ -129,10 +130,15 @@ class Objects:
             path = (root / info.name_below_prefix).resolve()
             if not path.is_relative_to(root) or info.name_below_prefix.startswith("/"):
                 raise invalid(f"The object {info.uri} would be written outside of the folder it is copied to.")
-            if info.uri.endswith("/"):
-                path.mkdir(parents=True, exist_ok=True)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self.read(info.uri))
-                files.append(path)
+            try:
+                if info.uri.endswith("/"):
+                    path.mkdir(parents=True, exist_ok=True)
+                else:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(self.read(info.uri))
+                    files.append(path)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                raise invalid(
+                    f"The object {info.uri} cannot be a file: another one is a file or a folder there."
+                ) from None
         return files
