@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import grpc
 import orjson
@@ -16,6 +17,7 @@ from labkit.cloud.local import job_states
 from labkit.cloud.local.batch_inputs import Instance, Shape, find, instances
 from labkit.cloud.local.batch_outputs import Outputs, output_folder
 from labkit.cloud.local.batch_requests import Asker, Outcome
+from labkit.cloud.local.http_messages import HttpAnswer
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.models import Models
 from labkit.cloud.local.replicas import Replicas
@@ -24,7 +26,10 @@ from labkit.cloud.local.status import ApiError
 
 BATCH_SIZE = 64  # the real service's, if the job names none
 BATCHES_PER_REPLICA = 4  # under way at the same time
+ATTEMPTS = 3  # for a request that nobody answered, as in the real service
 MOST_PARTIAL_FAILURES = 20
+_LONGEST_RESTART = 60.0
+_LOOK_SECONDS = 0.05
 
 
 class BatchRun:
@@ -45,6 +50,7 @@ class BatchRun:
         self._cancelled = threading.Event()
         self._replicas: Replicas | None = None
         self._lock = threading.Lock()
+        self._again = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=job.name, daemon=True)
         self._failures: dict[tuple[grpc.StatusCode, str], ApiError] = {}
 
@@ -87,7 +93,7 @@ class BatchRun:
         files = find(objects, job.input_config.gcs_source.uris)
         objects.check_bucket(objects.bucket(prefix))
         with self._started_replicas() as replicas, Outputs(self._cloud.folder) as outputs:
-            asker = Asker(replicas.predict, _parameters(job))
+            asker = Asker(partial(self._ask, replicas), _parameters(job))
             size = job.manual_batch_tuning_parameters.batch_size or BATCH_SIZE
             outcomes = asker.outcomes(
                 self._instances(files),
@@ -103,6 +109,27 @@ class BatchRun:
             folder = output_folder(prefix, self._model.display_name, job.create_time)
             outputs.publish(objects, folder)
         self._conclude(folder, outputs)
+
+    def _ask(self, replicas: Replicas, body: bytes) -> HttpAnswer:
+        """Ask, and ask again when a replica ended meanwhile.
+
+        Second attempts are made one after the other, so that a request that ends replicas takes no others with it.
+        """
+        answer = _answer(replicas, body)
+        if isinstance(answer, HttpAnswer):
+            return answer
+        with self._again:
+            for _ in range(ATTEMPTS - 1):
+                self._wait_for_replica(replicas)
+                answer = _answer(replicas, body)
+                if isinstance(answer, HttpAnswer):
+                    return answer
+        raise answer
+
+    def _wait_for_replica(self, replicas: Replicas) -> None:
+        deadline = time.monotonic() + _LONGEST_RESTART
+        while not replicas.available and not self._stopped() and time.monotonic() < deadline:
+            self._cancelled.wait(_LOOK_SECONDS)
 
     def _instances(self, files: list[str]) -> Iterator[Instance]:
         config = self._job.instance_config
@@ -163,6 +190,16 @@ class BatchRun:
         with self._cloud.resources.lock:
             yield self._job
             self._cloud.resources.changed(self._job)
+
+
+def _answer(replicas: Replicas, body: bytes) -> HttpAnswer | ApiError:
+    """The answer, or the error of a replica that ended meanwhile; others are raised."""
+    try:
+        return replicas.predict(body)
+    except ApiError as error:
+        if error.code is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        return error
 
 
 def _model(cloud: LocalCloud, job: types.BatchPredictionJob) -> types.Model:
