@@ -18,6 +18,10 @@ COMMANDS = {
     "doctor": ("say what this machine has and lacks for the labs", "labkit.doctor:main"),
     "serve": ("serve models as tensorflow_model_server does, with its flags", "labkit.serving.embedded.main:main"),
     "bench": ("put load on a model server, and compare what requests cost", "labkit.bench.command:main"),
+    "cloud": (
+        "run a program under a local cloud, clean up in a real one",
+        "labkit.cloud.command:main",
+    ),
     "run": ("execute labs in a fresh kernel and store their outputs", "labkit.notebooks.run:main"),
     "new": ("lay out a new lab from the template", "labkit.notebooks.template:main"),
     "exercises": ("write the exercise notebooks from the labs", "labkit.notebooks.exercises:main"),

@@ -223,7 +223,7 @@ def _ask(location: str, process: processes.ManagedProcess) -> None:
             raise ValueError(f"location={location!r}: {error.details()}") from None
         if "CERTIFICATE_VERIFY_FAILED" in (error.details() or ""):
             raise CloudError(
-                "This process spoke gRPC over TLS before the local cloud was started, and learns of no new certificates: "
+                "This process spoke gRPC over TLS before the local cloud was started, and takes no new certificates: "
                 "restart the kernel and call cloud() first.",
                 process.log(),
             ) from None
