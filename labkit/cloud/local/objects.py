@@ -117,8 +117,8 @@ class Objects:
             The files, in order; objects that stand for empty folders become folders.
 
         Raises:
-            ApiError: NOT_FOUND, there is nothing; INVALID_ARGUMENT, an object's name leads out of `folder`, or is a file's
-                and a folder's at once.
+            ApiError: NOT_FOUND, there is nothing; INVALID_ARGUMENT, an object's name leads out of `folder`, or is one
+                of a file and of a folder at once.
         """
         found = self.list(uri)
         if not found:
