@@ -1,10 +1,10 @@
 """A model's container as a learner writes one, for the tests of containers and replicas: ``serving_program.py [WORD]``.
 
-Words: ``exits`` at once; ``deaf`` never listens; ``unhealthy`` answers 503 when asked for its health; ``failing``
-answers predictions with 500. A prediction's body is JSON, its answer says who answered and what was in the environment:
-``{"hold": path}`` makes the file path.here and waits for the file path, ``{"busy": seconds}`` uses that much processor
-time, ``{"die": 1}`` ends the process, ``{"break": 1}`` ends the connection, ``{"size": n}`` makes the answer that long,
-``{"sick": 1}`` makes it unhealthy.
+Words: ``exits`` at once; ``unless=PATH`` does so while there is such a file; ``deaf`` never listens; ``unhealthy``
+answers 503 when asked for its health; ``failing`` answers predictions with 500. A prediction's body is JSON, its answer
+says who answered and what was in the environment: ``{"hold": path}`` makes the file path.here and waits for the file
+path, ``{"busy": seconds}`` uses that much processor time, ``{"die": 1}`` ends the process, ``{"break": 1}`` ends the
+connection, ``{"size": n}`` makes the answer that long, ``{"sick": 1}`` makes it unhealthy.
 """
 
 import json
@@ -48,7 +48,12 @@ class Handler(BaseHTTPRequestHandler):
         until = time.thread_time() + asked.get("busy", 0)
         while time.thread_time() < until:
             pass
-        said = {"pid": os.getpid(), "path": self.path, "type": self.headers["Content-Type"], "words": words}
+        said = {
+            "pid": os.getpid(),
+            "path": self.path,
+            "type": ", ".join(self.headers.get_all("Content-Type")),
+            "words": words,
+        }
         said |= {"environment": dict(os.environ), "cwd": os.getcwd()}
         said |= {"cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0}
         text = b"x" * asked["size"] if "size" in asked else json.dumps(said).encode()
@@ -71,7 +76,7 @@ class Server(ThreadingHTTPServer):
 
 
 print("The program starts", flush=True)
-if "exits" in words:
+if "exits" in words or any(word.startswith("unless=") and Path(word[7:]).exists() for word in words):
     sys.exit("No model here")
 if "deaf" in words:
     time.sleep(600)

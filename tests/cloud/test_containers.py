@@ -83,6 +83,12 @@ def test_images_that_run(containers, image):
     containers.check(image)
 
 
+def test_the_command_that_stands_for_an_image(containers):
+    assert containers.stand_in("theirs:2") == ("theirs",)
+    assert containers.stand_in("mine:1") == containers.stand_in("mine") == ("python", str(PROGRAM))
+    assert containers.stand_in("theirs:3") == containers.stand_in(TF_SERVING) == ()
+
+
 @pytest.mark.parametrize(
     ("image", "code", "words"),
     [

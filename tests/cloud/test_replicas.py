@@ -121,6 +121,18 @@ def test_a_replica_that_dies_is_replaced(replicas):
         assert "replica 0, ended" in one.logs()
 
 
+def test_replacements_that_do_not_start_are_tried_again(replicas, tmp_path):
+    broken = tmp_path / "broken"
+    with replicas(f"unless={broken}") as one:
+        broken.touch()
+        with pytest.raises(ApiError):
+            ask(one, die=1)
+        wait_until(lambda: one.logs().count("No model here") == 2, timeout=60)
+        assert (one.available, one.wanted) == (0, 1)
+        broken.unlink()
+        wait_until(lambda: one.available == 1, timeout=60)
+
+
 def test_a_request_that_could_not_be_sent_goes_to_another_replica(replicas):
     with replicas(minimum=2) as two:
         killed = min(pids(two))

@@ -251,9 +251,9 @@ class Replicas:
 
     def _note(self, ended: Replica) -> None:
         """After replicas that never became ready, wait a little longer each time before the next one."""
-        self._failures = self._failures + 1 if ended.failure else 0
         if ended.failure:
             self._pause_until = time.monotonic() + min(_LONGEST_PAUSE, 2.0**self._failures)
+        self._failures = self._failures + 1 if ended.failure else 0
 
     def _add(self) -> None:
         taken = {replica.number for replica in self._replicas}
