@@ -68,7 +68,7 @@ def check(cloud: LocalCloud, display_name: str, spec: types.CustomJobSpec) -> No
     """Raise what the service says at once about a job that cannot run."""
     if not display_name:
         raise invalid("display_name is required.")
-    worker_pools.check(spec.worker_pool_specs, cloud.containers.images)
+    worker_pools.check(spec.worker_pool_specs, cloud.containers)
     output = spec.base_output_directory.output_uri_prefix
     if output:
         cloud.objects.check_bucket(cloud.objects.bucket(output))

@@ -56,6 +56,11 @@ def finish(cloud: LocalCloud, job: Any, error: ApiError | None) -> None:
         move(cloud, job, "CANCELLED" if error.code is grpc.StatusCode.CANCELLED else "FAILED", error)
 
 
+def cancelled(cloud: LocalCloud, job: Any) -> None:
+    """Put a job or pipeline in the state of one that was cancelled."""
+    finish(cloud, job, ApiError(grpc.StatusCode.CANCELLED, "CANCELED"))
+
+
 def get(cloud: LocalCloud, name: str, kind: type) -> Any:
     """A job or pipeline as it is now.
 

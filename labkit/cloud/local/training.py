@@ -14,11 +14,12 @@ from google.cloud.aiplatform_v1 import types
 
 from labkit import processes
 from labkit.cloud.local import job_states
+from labkit.cloud.local.container_arguments import expand
 from labkit.cloud.local.job_log import SERVICE, JobLog, Tail, folder_of
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.status import ApiError, invalid
 from labkit.cloud.local.training_packages import unpack
-from labkit.cloud.local.worker_pools import Replica, expanded, replicas
+from labkit.cloud.local.worker_pools import Replica, replicas
 from labkit.errors import ProcessError
 
 # The service starts a job again when a process was ended by a signal that may have been bad luck, this often.
@@ -37,20 +38,18 @@ class _Exited(Exception):
         self.statuses = statuses
 
 
-def train(
-    cloud: LocalCloud, job: types.CustomJob, trial: str = "", environment: Mapping[str, str] | None = None
-) -> None:
+def train(cloud: LocalCloud, job: types.CustomJob, trial: str = "", metric: str = "") -> None:
     """Run a job to its end and leave it in a final state, with its error if it has one.
 
     Args:
         cloud: where it is kept.
         job: the stored message; its pools were checked.
         trial: the trial that it is for.
-        environment: what its processes see besides.
+        metric: what is measured in the trial.
     """
     error = None
     try:
-        _Training(cloud, job, trial, environment or {}).run()
+        _Training(cloud, job, trial, metric).run()
     except ApiError as reason:
         error = reason
     except ProcessError as reason:
@@ -59,8 +58,8 @@ def train(
 
 
 class _Training:
-    def __init__(self, cloud: LocalCloud, job: types.CustomJob, trial: str, environment: Mapping[str, str]) -> None:
-        self._cloud, self._job, self._trial, self._extra = cloud, job, trial, environment
+    def __init__(self, cloud: LocalCloud, job: types.CustomJob, trial: str, metric: str) -> None:
+        self._cloud, self._job, self._trial, self._metric = cloud, job, trial, metric
         self._id = job.name.rpartition("/")[2]
         self._folder = folder_of(cloud, self._id)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +101,7 @@ class _Training:
 
     def _attempt(self, paths: Mapping[str, tuple[Path, ...]]) -> None:
         """Run all replicas until the primary one is done; then the others are ended, whatever they do."""
-        members = replicas(self._job.job_spec.worker_pool_specs, self._cloud.containers.images, self._trial)
+        members = replicas(self._job.job_spec.worker_pool_specs, self._cloud.containers, self._trial)
         with ExitStack() as stack:
             running, tails = {}, []
             for member in members:
@@ -120,8 +119,8 @@ class _Training:
     def _start(self, member: Replica, path: tuple[Path, ...]) -> processes.ManagedProcess:
         folder = self._folder / member.name
         folder.mkdir(exist_ok=True)
-        environment = {**self._environment(path), **self._extra, **member.environment}
-        command = expanded(member.command, environment)
+        environment = {**self._environment(path), **self._of_trial(member.name), **member.environment}
+        command = [expand(word, environment) for word in member.command]
         self._log.write(SERVICE, f"{member.name} runs {shlex.join(command)}")
         return processes.start(command, name=member.name, env=environment, cwd=str(folder))
 
@@ -138,6 +137,18 @@ class _Training:
             "PYTHONUNBUFFERED": "1",  # what a script prints is in the log at once
         }
         return {**environment, **output_directories(self._job.job_spec)}
+
+    def _of_trial(self, name: str) -> dict[str, str]:
+        """What a process sees when its job is for a trial: where it writes its metrics, and what they are called."""
+        if not self._trial:
+            return {}
+        file = metric_file(self._cloud, self._id, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return {
+            "CLOUD_ML_TRIAL_ID": self._trial,
+            "CLOUD_ML_HP_METRIC_FILE": str(file),
+            "CLOUD_ML_HP_METRIC_TAG": self._metric,
+        }
 
     def _check(self) -> None:
         if job_states.is_in(self._job, "CANCELLING") or self._cloud.stopping.is_set():
@@ -176,6 +187,11 @@ class _Stopped:
 
     def __exit__(self, *exc: object) -> None:
         self._process.stop(grace=_GRACE_SECONDS)
+
+
+def metric_file(cloud: LocalCloud, job_id: str, replica: str = "workerpool0-0") -> Path:
+    """The file into which a replica of a trial's job writes its metrics."""
+    return folder_of(cloud, job_id) / "metrics" / replica / "output.metrics"
 
 
 def output_directories(spec: types.CustomJobSpec) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """A training job's worker pools as commands and environments: which process is who in the cluster."""
 
 import json
-import os
 import re
 import socket
 import sys
@@ -11,13 +10,13 @@ from typing import Any
 
 from google.cloud.aiplatform_v1 import types
 
+from labkit.cloud.local.containers import Containers
 from labkit.cloud.local.status import invalid
 
 # What TensorFlow calls the pools, in their order.
 TASKS = ("chief", "worker", "ps", "evaluator")
 _PREBUILT = re.compile(r"(us|europe|asia)-docker\.pkg\.dev/vertex-ai/training/(tf|scikit-learn|sklearn)-[^/]*")
 _PYTHON = re.compile(r"(.*/)?python(3(\.\d+)?)?")
-_VARIABLE = re.compile(r"\$(\$?)\((\w+)\)")
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Replica:
         return self.name.rpartition("-")[0]
 
 
-def check(pools: Sequence[types.WorkerPoolSpec], images: Mapping[str, Sequence[str]]) -> None:
+def check(pools: Sequence[types.WorkerPoolSpec], containers: Containers) -> None:
     """Raise INVALID_ARGUMENT unless these pools can run here, which says what can."""
     if not pools or not pools[0].replica_count:
         raise invalid("worker_pool_specs[0] is required: the primary replica.")
@@ -50,10 +49,10 @@ def check(pools: Sequence[types.WorkerPoolSpec], images: Mapping[str, Sequence[s
         raise invalid(f"There are {len(pools)} worker pools; at most {len(TASKS)} are supported: {', '.join(TASKS)}.")
     for number, pool in enumerate(pools):
         if pool.replica_count:
-            _check_pool(f"worker_pool_specs[{number}]", pool, images)
+            _check_pool(f"worker_pool_specs[{number}]", pool, containers)
 
 
-def _check_pool(where: str, pool: types.WorkerPoolSpec, images: Mapping[str, Sequence[str]]) -> None:
+def _check_pool(where: str, pool: types.WorkerPoolSpec, containers: Containers) -> None:
     if not pool.machine_spec.machine_type:
         raise invalid(f"{where}.machine_spec.machine_type is required, as in n1-standard-4.")
     package, container = pool.python_package_spec, pool.container_spec
@@ -62,20 +61,21 @@ def _check_pool(where: str, pool: types.WorkerPoolSpec, images: Mapping[str, Seq
     image = package.executor_image_uri or container.image_uri
     if package and not (package.package_uris and package.python_module):
         raise invalid(f"{where}.python_package_spec needs package_uris and python_module.")
-    if image not in images and not _PREBUILT.fullmatch(image):
-        known = ", ".join(images) or "none"
+    stand_in = containers.stand_in(image)
+    if not stand_in and not _PREBUILT.fullmatch(image):
         raise invalid(
             f"{where}: the image {image!r} cannot run on this machine. What can: Google's training images for "
             "TensorFlow and scikit-learn (us-docker.pkg.dev/vertex-ai/training/tf-cpu.2-17.py310:latest), which stand "
-            f"for this Python, and the images that this session was told a command for ({known})."
+            "for this Python, and images with a command that stands for them "
+            '(cloud(images={"IMAGE": ["python", "train.py"]})).'
         )
-    if container and image not in images and not container.command:
+    if container and not stand_in and not container.command:
         raise invalid(f"{where}.container_spec.command is required: {image} has no program of its own.")
 
 
 def replicas(
     pools: Sequence[types.WorkerPoolSpec],
-    images: Mapping[str, Sequence[str]],
+    containers: Containers,
     trial: str = "",
 ) -> list[Replica]:
     """The processes of a job, the primary replica first.
@@ -85,7 +85,7 @@ def replicas(
 
     Args:
         pools: checked with `check`.
-        images: commands that stand for container images.
+        containers: what stands for container images.
         trial: the trial that the job is for.
     """
     places = [(number, index) for number, pool in enumerate(pools) for index in range(pool.replica_count)]
@@ -97,7 +97,7 @@ def replicas(
         environment["CLUSTER_SPEC"] = json.dumps(_cluster_spec(pools, ports, number, index, trial))
         if len(places) > 1:
             environment["TF_CONFIG"] = json.dumps(_tf_config(pools, ports, number, index, trial))
-        found.append(Replica(f"workerpool{number}-{index}", _command(pool, images), environment))
+        found.append(Replica(f"workerpool{number}-{index}", _command(pool, containers), environment))
     return found
 
 
@@ -156,22 +156,11 @@ def _job(pool: types.WorkerPoolSpec) -> str:
     )
 
 
-def _command(pool: types.WorkerPoolSpec, images: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def _command(pool: types.WorkerPoolSpec, containers: Containers) -> tuple[str, ...]:
     if package := pool.python_package_spec:
         return (sys.executable, "-m", package.python_module, *package.args)
     container = pool.container_spec
-    first, *rest = container.command or images[container.image_uri]
-    if _PYTHON.fullmatch(first) and container.image_uri not in images:
+    first, *rest = container.command or containers.stand_in(container.image_uri)
+    if _PYTHON.fullmatch(first):
         first = sys.executable
     return (first, *rest, *container.args)
-
-
-def expanded(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """`command` with ``$(NAME)`` replaced by the variable's value and ``$$(NAME)`` by ``$(NAME)``, as in containers."""
-
-    def value(match: re.Match[str]) -> str:
-        if match[1]:
-            return f"$({match[2]})"
-        return environment.get(match[2], os.environ.get(match[2], match[0]))
-
-    return [_VARIABLE.sub(value, part) for part in command]

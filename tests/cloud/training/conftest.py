@@ -2,12 +2,12 @@ import io
 import json
 import tarfile
 import threading
-from types import SimpleNamespace
 
 import pytest
 from google.cloud.aiplatform_v1 import types
 
 from labkit.cloud.local import job_states
+from labkit.cloud.local.containers import Containers
 from labkit.cloud.local.custom_jobs import CustomJobs
 from labkit.cloud.local.http_messages import HttpRequest
 from labkit.cloud.local.job_log import logging_app
@@ -23,7 +23,7 @@ PARENT = "projects/123456789012/locations/us-central1"
 def cloud(tmp_path):
     objects = Objects(Storage())
     objects.create_bucket("lab")
-    containers = SimpleNamespace(images={"lab/echo": ["echo", "in the container:"]})
+    containers = Containers(tmp_path, {}, images={"lab/echo": ["echo", "in the container:"]})
     found = LocalCloud("lab-project", "123456789012", tmp_path, objects, containers, {})
     yield found
     found.stopping.set()
