@@ -106,8 +106,10 @@ class Pipelines:
             raise ApiError(_code(operation.error.code), operation.error.message)
         uploaded = types.UploadModelResponse.pb()()
         operation.response.Unpack(uploaded)
+        stored = self._models.version(f"{uploaded.model}@{uploaded.model_version_id}")
+        stored.name = uploaded.model  # the version is in version_id, as clients expect it
         with self._cloud.resources.lock:
-            pipeline.model_to_upload = self._models.version(f"{uploaded.model}@{uploaded.model_version_id}")
+            pipeline.model_to_upload = stored
 
 
 def job_spec(pipeline: types.TrainingPipeline) -> types.CustomJobSpec:
