@@ -58,8 +58,8 @@ class Authority:
         self._authority = self.folder / "authority.pem"
         if not self._still_valid():
             made = issue(NAMES, DOMAIN, _VALID)
-            _write_private(self._leaf, made.key + made.certificate)
-            _write_private(self._authority, made.authority)
+            write_private(self._leaf, made.key + made.certificate)
+            write_private(self._authority, made.authority)
 
     def server_context(self) -> ssl.SSLContext:
         """How a server of HTTP/1.1 ends TLS."""
@@ -85,10 +85,10 @@ class Authority:
             Environment variables; they are read when a process makes its first connection, so set them before.
         """
         given = os.environ
-        _write_private(self.bundle, _bundle([self._authority, *_trusted_so_far(given)]))
+        write_private(self.bundle, _bundle([self._authority, *_trusted_so_far(given)]))
         credentials = self.folder / "credentials.json"
         if not credentials.exists() or json.loads(credentials.read_bytes())["project_id"] != project:
-            _write_private(credentials, json.dumps(_account(project)).encode())
+            write_private(credentials, json.dumps(_account(project)).encode())
         proxy = f"http://labkit:{self.secret}@127.0.0.1:{proxy_port}"
         direct = ",".join([*_LOOPBACK, *_reached_directly(given)])
         return {
@@ -131,7 +131,7 @@ def _private_folder(folder: Path) -> Path:
     return folder
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Replace `path` at once, so that nobody reads half of it, with a file for its owner only."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)

@@ -9,15 +9,15 @@ from google.cloud.aiplatform_v1 import types
 from google.cloud.location import locations_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
-from labkit.cloud.local.endpoints import Endpoints
-from labkit.cloud.local.jobs import Jobs
-from labkit.cloud.local.models import Models
-from labkit.cloud.local.pipelines import Pipelines
-from labkit.cloud.local.prediction import Prediction
 
 from labkit.cloud.local import names
+from labkit.cloud.local.endpoints import Endpoints
+from labkit.cloud.local.jobs import Jobs
 from labkit.cloud.local.local_cloud import LocalCloud
+from labkit.cloud.local.models import Models
 from labkit.cloud.local.operations import bare
+from labkit.cloud.local.pipelines import Pipelines
+from labkit.cloud.local.prediction import Prediction
 from labkit.cloud.local.status import ApiError, invalid
 
 PACKAGE = "google.cloud.aiplatform.v1"
@@ -102,6 +102,12 @@ class Services:
     def rpcs(self) -> list[str]:
         """The full names of all that are answered, as in ``google.cloud.aiplatform.v1.ModelService/GetModel``."""
         return sorted(f"{name}/{rpc}" for name, service in self._services.items() for rpc in _rpcs(service))
+
+    def stop(self) -> None:
+        """End the processes that were started for any of them."""
+        for service in self._services.values():
+            if hasattr(service, "stop"):
+                service.stop()
 
     def request_type(self, service: str, rpc: str) -> Any:
         """The protobuf class of an RPC's request.
