@@ -130,7 +130,7 @@ def _answer(app: App, request: HttpRequest) -> HttpAnswer:
 def _send(connection: socket.socket, answer: HttpAnswer, *, for_head: bool, goes_on: bool) -> None:
     size = memoryview(answer.body).nbytes
     try:
-        head = _head(answer, size, goes_on)
+        head = _head(answer, _length(answer, size, for_head), goes_on)
     except ValueError as problem:
         traceback.print_exc(file=sys.stderr)
         return _send(connection, error(500, "INTERNAL", str(problem)), for_head=for_head, goes_on=goes_on)
@@ -143,14 +143,20 @@ def _send(connection: socket.socket, answer: HttpAnswer, *, for_head: bool, goes
     return None
 
 
-def _head(answer: HttpAnswer, size: int, goes_on: bool) -> bytes:
+def _length(answer: HttpAnswer, size: int, for_head: bool) -> str:
+    """What to say about the body's length. An answer to HEAD may know it without having the body."""
     given = {name.lower(): value for name, value in answer.headers.items()}
+    if answer.status in (204, 304):
+        return ""
+    return given.get("content-length", "0") if for_head and not size else str(size)
+
+
+def _head(answer: HttpAnswer, length: str, goes_on: bool) -> bytes:
     phrase = HTTPStatus(answer.status).phrase if answer.status in HTTPStatus._value2member_map_ else "Other"
     lines = [f"HTTP/1.1 {answer.status} {phrase}", f"Date: {formatdate(usegmt=True)}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items() if name.lower() not in _OURS]
-    if answer.status not in (204, 304):
-        # An answer to HEAD without a body says itself how long that would be.
-        lines.append(f"Content-Length: {size or given.get('content-length', 0)}")
+    if length:
+        lines.append(f"Content-Length: {length}")
     if not goes_on:
         lines.append("Connection: close")
     if any(set("\r\n\0") & set(line) for line in lines):
