@@ -9,6 +9,7 @@ from labkit.cloud.local import job_states
 from labkit.cloud.local.batch_inputs import FORMATS
 from labkit.cloud.local.batch_run import BatchRun
 from labkit.cloud.local.local_cloud import LocalCloud
+from labkit.cloud.local.machines import MOST_REPLICAS, vcpus
 from labkit.cloud.local.resources import new_id, page
 from labkit.cloud.local.status import ApiError, invalid
 
@@ -120,19 +121,18 @@ def _check_output(config: types.BatchPredictionJob.OutputConfig) -> None:
 
 
 def _check_machines(job: types.BatchPredictionJob) -> None:
-    machines = job.dedicated_resources
-    if not machines.machine_spec.machine_type:
+    resources = job.dedicated_resources
+    if not resources.machine_spec.machine_type:
         raise invalid(
             "dedicated_resources.machine_spec.machine_type is required: custom models do not support "
-            "AUTOMATIC_RESOURCES. Pass machine_type."
+            "AUTOMATIC_RESOURCES. Pass machine_type, as in n1-standard-2."
         )
-    if machines.starting_replica_count < 0 or machines.max_replica_count < 0:
-        raise invalid("dedicated_resources: the numbers of replicas must not be negative.")
-    if 0 < machines.max_replica_count < machines.starting_replica_count:
-        raise invalid(
-            f"dedicated_resources.starting_replica_count {machines.starting_replica_count} must not be greater than "
-            f"max_replica_count {machines.max_replica_count}."
-        )
+    vcpus(resources.machine_spec)
+    first, most = resources.starting_replica_count, resources.max_replica_count
+    if not 0 <= first <= MOST_REPLICAS or most < 0:
+        raise invalid(f"starting_replica_count is {first}, max_replica_count {most}; expected 1 to {MOST_REPLICAS}.")
+    if 0 < most < first:
+        raise invalid(f"starting_replica_count is {first}; it must not be greater than max_replica_count, {most}.")
     if job.manual_batch_tuning_parameters.batch_size < 0:
         raise invalid("manual_batch_tuning_parameters.batch_size must be positive.")
 

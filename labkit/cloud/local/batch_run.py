@@ -1,5 +1,6 @@
 """One batch prediction job from its first replica to its last line."""
 
+import shutil
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import orjson
 from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 
-from labkit.cloud.local import job_states
+from labkit.cloud.local import job_states, machines
 from labkit.cloud.local.batch_inputs import Instance, Shape, find, instances
 from labkit.cloud.local.batch_outputs import Outputs, output_folder
 from labkit.cloud.local.batch_requests import Asker, Outcome
@@ -46,7 +47,8 @@ class BatchRun:
     def __init__(self, cloud: LocalCloud, job: types.BatchPredictionJob) -> None:
         self._cloud, self._job = cloud, job
         self._model = _model(cloud, job)
-        job.model_version_id = self._model.version_id
+        if job.model:
+            job.model_version_id = self._model.version_id
         self._cancelled = threading.Event()
         self._replicas: Replicas | None = None
         self._lock = threading.Lock()
@@ -166,21 +168,27 @@ class BatchRun:
 
     @contextmanager
     def _started_replicas(self) -> Iterator[Replicas]:
-        job_id = self._job.name.rpartition("/")[2]
-        container = serving_container(self._cloud, self._model, job_id)
+        machine = self._job.dedicated_resources.machine_spec
+        container = serving_container(
+            self._cloud, self._model, self._job.name.rpartition("/")[2], machine_type=machine.machine_type
+        )
         count = _replica_count(self._job)
-        replicas = Replicas(self._cloud.containers, container, minimum=count, maximum=count)
-        with self._lock:
-            if self._stopped():
-                raise _cancelled()
-            self._replicas = replicas
+        replicas = Replicas(
+            self._cloud.containers, container, minimum=count, maximum=count, cores=machines.vcpus(machine)
+        )
         started = time.monotonic()
         try:
+            with self._lock:
+                if self._stopped():
+                    raise _cancelled()
+                self._replicas = replicas
             replicas.start()
             job_states.move(self._cloud, self._job, "RUNNING")
             yield replicas
         finally:
             replicas.stop()
+            if container.files and not self._job.model:  # a copy for this job alone
+                shutil.rmtree(container.files, ignore_errors=True)
             hours = count * (time.monotonic() - started) / 3600
             with self._changing() as job:
                 job.resources_consumed = types.ResourcesConsumed(replica_hours=hours)
