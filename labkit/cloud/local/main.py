@@ -22,6 +22,8 @@ from labkit.cloud.local.rest import RestServices
 from labkit.cloud.local.services import Services
 from labkit.cloud.local.storage import Storage
 
+_GRACE_SECONDS = 0.2  # for calls that are held open; clients are told of the end first, and do not complain of it
+
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until a signal ends it; then end everything that was started in it."""
@@ -55,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         write_private(authority.folder / "environment.json", json.dumps(environment).encode())
         print(f"local cloud at 127.0.0.1:{proxy.port}", flush=True)
         stopping.wait()
-        server.stop(0)
+        server.stop(_GRACE_SECONDS).wait()
         services.stop()
     return 0
 
