@@ -22,6 +22,17 @@ from labkit.cloud.local.training_packages import unpack
 from labkit.cloud.local.worker_pools import Replica, replicas
 from labkit.errors import ProcessError
 
+# What a job may ask for and does not get here: its processes run as this user, on this machine, as they are.
+_NOT_HERE = (
+    "service_account",
+    "network",
+    "tensorboard",
+    "enable_web_access",
+    "enable_dashboard_access",
+    "persistent_resource_id",
+    "experiment",
+    "experiment_run",
+)
 # The service starts a job again when a process was ended by a signal that may have been bad luck, this often.
 RETRIES = 3
 _TRANSIENT = (134, 139)  # SIGABRT and SIGSEGV
@@ -69,6 +80,7 @@ class _Training:
 
     def run(self) -> None:
         """Raise what is the job's error, if there is one."""
+        self._say_what_is_left_out()
         paths = self._packages()
         for attempt in range(RETRIES + 1):
             try:
@@ -80,6 +92,14 @@ class _Training:
                 if lasting or attempt == RETRIES or self._job.job_spec.scheduling.disable_retries:
                     raise error from None
                 self._log.write(SERVICE, f"{error.message.splitlines()[0]} The job is started again.", "WARNING")
+
+    def _say_what_is_left_out(self) -> None:
+        spec = self._job.job_spec
+        left_out = [field for field in _NOT_HERE if getattr(spec, field)]
+        if any(pool.machine_spec.accelerator_count for pool in spec.worker_pool_specs):
+            left_out.append("accelerators")
+        if left_out:
+            self._log.write(SERVICE, f"The local cloud leaves out: {', '.join(left_out)}.", "WARNING")
 
     def _packages(self) -> dict[str, tuple[Path, ...]]:
         """Unpack each pool's packages; where they are, by the pool's name."""

@@ -172,6 +172,13 @@ def test_requirements_that_are_not_met_are_said_in_the_log(lab):
     assert any("no-such-package>=2. Nothing is installed" in line for line in lab.log(job, "service"))
 
 
+def test_what_a_job_does_not_get_is_said_in_the_log(lab):
+    pool = lab.pool("print(1)")
+    pool.machine_spec.accelerator_type, pool.machine_spec.accelerator_count = "NVIDIA_TESLA_T4", 1
+    job = lab.run(pool, service_account="trainer@lab-project.iam.gserviceaccount.com")
+    assert "The local cloud leaves out: service_account, accelerators." in lab.log(job, "service")
+
+
 def test_a_package_that_is_none_is_the_jobs_error(lab):
     pool = lab.pool("print(1)")
     lab.cloud.objects.write(pool.python_package_spec.package_uris[0], b"no archive")
