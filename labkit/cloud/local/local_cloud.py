@@ -11,6 +11,7 @@ from labkit.cloud.local.resources import Resources
 
 if TYPE_CHECKING:
     from labkit.cloud.local.containers import Containers
+    from labkit.cloud.local.deployments import Deployment
     from labkit.cloud.local.objects import Objects
 
 
@@ -27,6 +28,7 @@ class LocalCloud:
         environment: the variables with which a child process sees this cloud as `googleapis.com`.
         resources: models, endpoints, jobs.
         operations: long-running operations.
+        deployments: models behind endpoints, by endpoint and id; hold the resources' lock to read or change it.
         stopping: set when the cloud is about to end; what runs in threads stops then.
     """
 
@@ -38,4 +40,5 @@ class LocalCloud:
     environment: Mapping[str, str]
     resources: Resources = field(default_factory=Resources)
     operations: Operations = field(default_factory=Operations)
+    deployments: dict[str, "Deployment"] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -1,0 +1,118 @@
+"""Between JSON and protobuf's `Value` trees, where predictions spend their time.
+
+Lists of numbers, which is most of what models are asked and answer with, are read and written as arrays of the eleven
+bytes that each number takes in protobuf's own encoding. A list of 1,000 rows of 784 numbers takes a hundredth of the
+time that `json_format` needs.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import orjson
+from google.protobuf import struct_pb2
+
+from labkit.cloud.local.status import invalid
+
+# ListValue.values (field 1, 9 bytes long), and in it Value.number_value (field 2, a double).
+_NUMBER = np.dtype([("head", "V3"), ("number", "<f8")])
+_HEAD = np.void(b"\x0a\x09\x11")
+_LARGEST_WHOLE = 2.0**53
+
+
+def to_json(values: Iterable[struct_pb2.Value], **others: Iterable[struct_pb2.Value] | struct_pb2.Value) -> bytes:
+    """A JSON object as containers are asked: ``{"instances": [...], ...}``.
+
+    Args:
+        values: the instances.
+        others: what else stands in the object, each a value.
+
+    Raises:
+        ApiError: INVALID_ARGUMENT, a number is no JSON number.
+    """
+    content = {"instances": [_plain(value) for value in values]}
+    content |= {name: _plain(value) for name, value in others.items()}
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _plain(value: struct_pb2.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "list_value":
+        return _plain_list(value.list_value)
+    if kind == "struct_value":
+        return {name: _plain(each) for name, each in value.struct_value.fields.items()}
+    if kind == "number_value":
+        return _plain_number(value.number_value)
+    return None if kind in ("null_value", None) else getattr(value, kind)
+
+
+def _plain_number(number: float) -> int | float:
+    """Whole numbers are written without a point, as Google's own JSON has them: models may want integers."""
+    if number.is_integer() and abs(number) < _LARGEST_WHOLE:
+        return int(number)
+    if number - number != 0:
+        raise _no_number()
+    return number
+
+
+def _plain_list(values: struct_pb2.ListValue) -> Any:
+    items = values.values
+    if len(items) > 1 and items[0].WhichOneof("kind") == "number_value":
+        encoded = values.SerializeToString()
+        if len(encoded) == _NUMBER.itemsize * len(items):
+            records = np.frombuffer(encoded, _NUMBER)
+            if (records["head"] == _HEAD).all():
+                return _plain_numbers(records["number"])
+    return [_plain(each) for each in items]
+
+
+def _plain_numbers(numbers: np.ndarray) -> np.ndarray:
+    if not np.isfinite(numbers).all():
+        raise _no_number()
+    if (np.abs(numbers) < _LARGEST_WHOLE).all() and (numbers == np.trunc(numbers)).all():
+        return numbers.astype(np.int64)
+    return np.ascontiguousarray(numbers)
+
+
+def _no_number() -> Exception:
+    return invalid("An instance has a number that JSON cannot write: NaN or an infinity.")
+
+
+def encoded(content: Any) -> bytes:
+    """What JSON's decoder returned, as the bytes of a `Value`.
+
+    Numbers become doubles, as all numbers of a `Value` are.
+    """
+    if isinstance(content, str):
+        return _field(b"\x1a", content.encode())
+    if isinstance(content, bool):
+        return b"\x20\x01" if content else b"\x20\x00"
+    if content is None:
+        return b"\x08\x00"
+    if isinstance(content, dict):
+        entries = (
+            _field(b"\x0a", _field(b"\x0a", name.encode()) + _field(b"\x12", encoded(each)))
+            for name, each in content.items()
+        )
+        return _field(b"\x2a", b"".join(entries))
+    if isinstance(content, list):
+        return _field(b"\x32", _encoded_items(content))
+    return struct.pack("<cd", b"\x11", content)
+
+
+def _encoded_items(items: list[Any]) -> bytes:
+    if len(items) > 1 and set(map(type, items)) <= {int, float}:
+        records = np.empty(len(items), _NUMBER)
+        records["head"], records["number"] = _HEAD, items
+        return records.tobytes()
+    return b"".join(_field(b"\x0a", encoded(each)) for each in items)
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    size, length = bytearray(), len(content)
+    while length > 0x7F:
+        size.append(length & 0x7F | 0x80)
+        length >>= 7
+    size.append(length)
+    return tag + bytes(size) + content
