@@ -97,7 +97,7 @@ def splice(one: socket.socket, other: socket.socket) -> None:
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    back = threading.Thread(target=_carry, args=(other, one), daemon=True)
+    back = threading.Thread(target=_carry, args=(other, one), name="proxied answers", daemon=True)
     back.start()
     _carry(one, other)
     back.join()
