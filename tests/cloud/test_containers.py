@@ -179,7 +179,7 @@ def test_a_prebuilt_image_without_a_savedmodel(containers, models, files):
     container = tf_serving(image=PREBUILT, files=files and models / files)
     code, message = refusal(containers, container)
     assert code == "FAILED_PRECONDITION"
-    assert "no saved_model.pb" in message
+    assert "there is no saved_model.pb; upload the model with the folder that holds that file" in message
 
 
 def test_what_a_container_of_ones_own_gets(containers, tmp_path):

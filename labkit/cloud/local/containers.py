@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -168,8 +167,7 @@ class Containers:
         with self._laying_out:
             if not (base / "1").exists():
                 base.mkdir(parents=True, exist_ok=True)
-                with suppress(FileExistsError):
-                    _link(files, base / "1")
+                _link(files, base / "1")
         return base
 
 
