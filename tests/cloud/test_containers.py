@@ -207,12 +207,18 @@ def test_a_command_that_is_not_there(containers):
     assert "'no-such-program'" in message
 
 
+def test_a_mistake_on_the_way_is_internal_and_logged(containers, capsys):
+    assert refusal(containers, mine(variables={"A": "\0"})) == ("INTERNAL", "ValueError: embedded null byte")
+    assert "Traceback" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to cores")
 def test_a_container_keeps_to_its_machines_cores(containers):
     before = os.sched_getaffinity(0)
     assert predictions(containers, mine(), b"{}")["cores"] == 1
     with Replicas(containers, mine(), minimum=1, maximum=1, cores=64) as replicas:
         assert json.loads(replicas.predict(b"{}").body)["cores"] == len(before)
+    containers.start(mine(), sorted(before)[:1]).stop()
     assert os.sched_getaffinity(0) == before
 
 

@@ -1,9 +1,13 @@
 """One replica of a deployed model: a container from its start, through its health, to its end."""
 
 import enum
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
+
+import grpc
 
 from labkit.cloud.local.container_connections import BrokenError, Connections, NotSentError
 from labkit.cloud.local.containers import Containers, ServingContainer, StartedContainer
@@ -98,6 +102,9 @@ class Replica:
                 self._drain(self._started)
         except ApiError as error:
             self.failure = error
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self.failure = ApiError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
         finally:
             self._end()
 
