@@ -1,12 +1,14 @@
-"""Between JSON and protobuf's `Value` trees, where predictions spend their time.
+"""Between JSON and protobuf's `Value` trees, where predictions would spend their time.
 
-Lists of numbers, which is most of what models are asked and answer with, are read and written as arrays of the eleven
-bytes that each number takes in protobuf's own encoding. A list of 1,000 rows of 784 numbers takes a hundredth of the
-time that `json_format` needs.
+Most of what models are asked and answer with is lists of numbers, nested regularly. In protobuf's own encoding such a
+list is always the same bytes but for the numbers themselves, so it is read and written as a whole, by numpy: 128 rows
+of 784 numbers take 6 ms there and 5 ms back, where `json_format` takes 120 and 180.
 """
 
+import math
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from labkit.cloud.local.status import invalid
 _NUMBER = np.dtype([("head", "V3"), ("number", "<f8")])
 _HEAD = np.void(b"\x0a\x09\x11")
 _LARGEST_WHOLE = 2.0**53
+_MOST_DIMENSIONS = 32
 
 
 def to_json(values: Iterable[struct_pb2.Value], **others: Iterable[struct_pb2.Value] | struct_pb2.Value) -> bytes:
@@ -39,7 +42,8 @@ def to_json(values: Iterable[struct_pb2.Value], **others: Iterable[struct_pb2.Va
 def _plain(value: struct_pb2.Value) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "list_value":
-        return _plain_list(value.list_value)
+        numbers = _numbers(value)
+        return [_plain(each) for each in value.list_value.values] if numbers is None else numbers
     if kind == "struct_value":
         return {name: _plain(each) for name, each in value.struct_value.fields.items()}
     if kind == "number_value":
@@ -56,15 +60,43 @@ def _plain_number(number: float) -> int | float:
     return number
 
 
-def _plain_list(values: struct_pb2.ListValue) -> Any:
-    items = values.values
-    if len(items) > 1 and items[0].WhichOneof("kind") == "number_value":
-        encoded = values.SerializeToString()
-        if len(encoded) == _NUMBER.itemsize * len(items):
-            records = np.frombuffer(encoded, _NUMBER)
-            if (records["head"] == _HEAD).all():
-                return _plain_numbers(records["number"])
-    return [_plain(each) for each in items]
+def _numbers(value: struct_pb2.Value) -> np.ndarray | None:
+    """A list's numbers as an array that JSON can be written from; None if it is not regular or has anything else."""
+    shape = _shape(value)
+    if shape is None or shape == (1,) or value.ByteSize() < math.prod(shape):
+        return None
+    template, offset, strides = _template(shape)
+    content = bytearray(value.SerializeToString())
+    if len(content) != len(template):
+        return None
+    inside = np.ndarray(shape, "<f8", content, offset, strides)
+    numbers = inside.copy()
+    inside[...] = 0.0
+    return _plain_numbers(numbers) if content == template else None
+
+
+def _shape(value: struct_pb2.Value) -> tuple[int, ...] | None:
+    """How long the lists are on the way to the first number; None if that is not where the way ends."""
+    shape = []
+    while (kind := value.WhichOneof("kind")) == "list_value":
+        shape.append(len(value.list_value.values))
+        if not shape[-1]:
+            return None
+        value = value.list_value.values[0]
+    return tuple(shape) if kind == "number_value" and len(shape) <= _MOST_DIMENSIONS else None
+
+
+@lru_cache(maxsize=16)
+def _template(shape: tuple[int, ...]) -> tuple[bytes, int, tuple[int, ...]]:
+    """A `Value` with as many zeros as `shape` says, and where in its bytes they are: the first one, and the strides."""
+    content, offset, strides = b"\x11" + bytes(8), 1, []
+    for length in reversed(shape):
+        item = _field(b"\x0a", content)
+        whole = _field(b"\x32", item * length)
+        strides.insert(0, len(item))
+        offset += len(item) - len(content) + len(whole) - len(item) * length
+        content = whole
+    return content, offset, tuple(strides)
 
 
 def _plain_numbers(numbers: np.ndarray) -> np.ndarray:
@@ -72,7 +104,7 @@ def _plain_numbers(numbers: np.ndarray) -> np.ndarray:
         raise _no_number()
     if (np.abs(numbers) < _LARGEST_WHOLE).all() and (numbers == np.trunc(numbers)).all():
         return numbers.astype(np.int64)
-    return np.ascontiguousarray(numbers)
+    return numbers
 
 
 def _no_number() -> Exception:

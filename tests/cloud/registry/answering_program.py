@@ -1,12 +1,13 @@
 """A model's container as a learner writes one: it answers with what it was asked, ``answering_program.py [WORD ...]``.
 
-Words: ``broken`` ends at once; ``status=N`` answers with that status and the words "no birds"; ``answer=TEXT`` answers
-with that text.
+Words: ``broken`` ends at once; ``hold`` never answers; ``status=N`` answers with that status and the words "no birds";
+``answer=TEXT`` answers with that text.
 """
 
 import json
 import os
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 words = dict(word.partition("=")[::2] for word in sys.argv[1:])
@@ -14,13 +15,16 @@ words = dict(word.partition("=")[::2] for word in sys.argv[1:])
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self):
         self.answer(200 if self.path == os.environ["AIP_HEALTH_ROUTE"] else 404, b"")
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if "status" in words:
+        if "hold" in words:
+            threading.Event().wait()
+        elif "status" in words:
             self.answer(int(words["status"]), b"no birds")
         elif "answer" in words:
             self.answer(200, words["answer"].encode())

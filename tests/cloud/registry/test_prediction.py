@@ -2,6 +2,8 @@
 
 import json
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -10,6 +12,7 @@ from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format, struct_pb2
 
 from labkit.cloud.local.status import ApiError
+from labkit.waiting import wait_until
 
 
 def refused(call, *words):
@@ -59,6 +62,13 @@ def raw(vertex, endpoint, data, content_type="application/json"):
 INSTANCES = [
     {"name": "Ærø", "ok": True, "no": None, "size": [1.5, 2.25], "nested": {"deep": [[1, 2], [3, 4]]}},
     [[0.5, 1, -2], [3, 4, 5]],
+    [[[1], [2]], [[3], [4.5]]],
+    [[1, 2], [3]],
+    [[1] * 1000, *([2] for _ in range(999))],
+    [1, [2]],
+    [1, "seven77"],
+    [[1, 2], [3, "seven77"]],
+    [[1.5]],
     ["words", False, None, 7],
     [],
     {},
@@ -169,7 +179,32 @@ def test_requests_go_where_the_split_says(vertex, endpoint, served):
 
 
 def test_an_endpoint_may_have_a_timeout_of_its_own(vertex, endpoint, served):
-    served()
-    config = {"name": endpoint, "client_connection_config": {"inference_timeout": {"nanos": 1000}}}
+    served("hold")
+    config = {"name": endpoint, "client_connection_config": {"inference_timeout": {"nanos": 100_000_000}}}
     vertex.done("UpdateEndpointLongRunning", endpoint=config)
     assert refused(lambda: predict(vertex, endpoint, [1])) is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_no_request_fails_while_models_come_and_go(vertex, endpoint, served):
+    first = served()
+    model = vertex.get(endpoint).deployed_models[0].model
+    done, answered = threading.Event(), []
+
+    def ask():
+        while not done.is_set():
+            answered.append(predict(vertex, endpoint, [1]).deployed_model_id)
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            for _ in range(3):
+                second = vertex.deploy(endpoint, model, {"0": 50, first: 50})
+                gone = {"endpoint": endpoint, "deployed_model_id": first, "traffic_split": {second: 100}}
+                vertex.done("UndeployModel", **gone)
+                wait_until(lambda new=second: new in answered)
+                first = second
+        finally:
+            done.set()
+        for each in asking:
+            each.result()
+    assert first in answered
