@@ -79,7 +79,7 @@ class Lab:
     def finished(self, job):
         """The stored job once it is done."""
         stored = self.cloud.resources.get(job.name)
-        self.cloud.resources.wait(lambda: job_states.is_final(stored), 60)
+        self.cloud.resources.wait(lambda: job_states.is_final(stored), 1000)
         return stored
 
     def run(self, *pools, **spec):

@@ -104,6 +104,7 @@ def test_a_job_that_crashes_is_not_started_again_if_its_scheduling_says_so(lab):
     job = lab.run(lab.pool(script), scheduling={"disable_retries": True})
     assert job.state == STATES.JOB_STATE_FAILED
     assert "non-zero status of 139" in job.error.message
+    assert not any("started again" in line for line in lab.log(job, "service"))
 
 
 def test_a_cancelled_job_leaves_no_process(lab):

@@ -63,7 +63,7 @@ class Tuner:
 
     def run(self, *args, **more):
         job = self.lab.cloud.resources.get(self.create(*args, **more).name)
-        self.lab.cloud.resources.wait(lambda: job_states.is_final(job), 60)
+        self.lab.cloud.resources.wait(lambda: job_states.is_final(job), 1000)
         return job
 
 
@@ -149,7 +149,7 @@ def test_a_job_of_which_every_trial_failed_has_failed(tuner):
 def test_a_cancelled_job_ends_its_trials(tuner):
     job = tuner.create("while True: time.sleep(1)", integer("n", 1, 9))
     stored = tuner.lab.cloud.resources.get(job.name)
-    tuner.lab.cloud.resources.wait(lambda: len(stored.trials) == 2, 30)
+    tuner.lab.cloud.resources.wait(lambda: len(stored.trials) == 2, 1000)
     tuner.jobs.CancelHyperparameterTuningJob(types.CancelHyperparameterTuningJobRequest(name=job.name))
     found = tuner.jobs.GetHyperparameterTuningJob(types.GetHyperparameterTuningJobRequest(name=job.name))
     assert found.state == STATES.JOB_STATE_CANCELLED

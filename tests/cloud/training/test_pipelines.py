@@ -51,7 +51,7 @@ class Trainer:
 
     def run(self, *args, **fields):
         pipeline = self.lab.cloud.resources.get(self.create(*args, **fields).name)
-        self.lab.cloud.resources.wait(lambda: job_states.is_final(pipeline), 60)
+        self.lab.cloud.resources.wait(lambda: job_states.is_final(pipeline), 1000)
         return pipeline
 
     def job(self, pipeline):
