@@ -3,6 +3,7 @@
 import builtins
 import os
 
+import psutil
 import pytest
 
 from labkit.cloud import cloud, real, session
@@ -37,6 +38,7 @@ def answers(monkeypatch):
 
 def test_the_costs_are_said_and_agreed_to_once(google, answers, capsys):
     answers += ["y"]
+    before = psutil.Process().children()
     with cloud(google.project) as first:
         assert not first.local
         assert first.project == google.project
@@ -44,6 +46,7 @@ def test_the_costs_are_said_and_agreed_to_once(google, answers, capsys):
         with cloud(google.project) as second:
             assert not first.running
             assert second.labels != first.labels
+    assert psutil.Process().children() == before
     said = capsys.readouterr().out
     assert "costs money" in said and "every node by the hour" in said
     assert said.count("removed bucket gs://labkit-") == 2
