@@ -6,7 +6,7 @@ from google.cloud.aiplatform_v1 import types
 
 from labkit.cloud.local.container_images import is_tensorflow_serving, prebuilt_version
 from labkit.cloud.local.local_cloud import LocalCloud
-from labkit.cloud.local.model_versions import parent_of
+from labkit.cloud.local.storage_buckets import SERVICE_BUCKETS
 
 
 def keep(cloud: LocalCloud, model: types.Model, folder: Path) -> None:
@@ -34,6 +34,10 @@ def keep(cloud: LocalCloud, model: types.Model, folder: Path) -> None:
 
 def storage_uri(cloud: LocalCloud, model: types.Model) -> str:
     """What a version's container finds as ``AIP_STORAGE_URI``."""
-    location = parent_of(model.name).rpartition("/")[2]
-    version = model.name.rpartition("/")[2].replace("@", "/")
-    return f"gs://caip-tenant-{cloud.project_number}-{location}/{version}/artifacts"
+    _, _, _, location, _, version = model.name.split("/")
+    return f"gs://{SERVICE_BUCKETS}{cloud.project_number}-{location}/{version.replace('@', '/')}/artifacts"
+
+
+def forget(cloud: LocalCloud, model: types.Model) -> None:
+    """Remove what is in the service's bucket for a version."""
+    cloud.objects.remove_folder(storage_uri(cloud, model))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from google.cloud.aiplatform_v1 import types
 
+from labkit.cloud.local import artifacts
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.status import invalid, not_found, unmet
 
@@ -99,6 +100,7 @@ class ModelVersions:
     def forget(self, version: types.Model) -> None:
         """Remove one version; its empty folder stays, so that its number is not given again."""
         self._resources.remove(version.name)
+        artifacts.forget(self._cloud, version)
         folder = self.files(version)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +109,7 @@ class ModelVersions:
         """Remove a model with all its versions."""
         with self._resources.lock:
             for version in self.of(base):
-                self._resources.remove(version.name)
+                self.forget(version)
         shutil.rmtree(self._folder(base), ignore_errors=True)
 
     def _folder(self, base: str) -> Path:

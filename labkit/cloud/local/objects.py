@@ -1,5 +1,6 @@
 """What is in the buckets, for the services in this process: by ``gs://`` addresses, without HTTP."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,15 @@ class Objects:
         self.check_bucket(bucket)
         content = bytes(data)
         self._store.write(bucket, name, content, sums_of(Checksums(content)), {"contentType": content_type})
+
+    def remove_folder(self, uri: str) -> None:
+        """Remove the objects below an address; a bucket that is not there is no error."""
+        bucket, _ = self.split(uri)
+        if bucket not in self._store.buckets:
+            return
+        for info in self.list(uri):
+            with suppress(StorageError):  # somebody else has removed it
+                self._store.delete(bucket, self.split(info.uri)[1])
 
     def download_folder(self, uri: str, folder: Path) -> "list[Path]":
         """Write the objects below an address as files.

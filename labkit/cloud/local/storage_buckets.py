@@ -14,6 +14,7 @@ from labkit.cloud.local.storage_listing import page
 from labkit.cloud.local.storage_store import Resource, Store, merged
 
 _FIXED = ("kind", "id", "selfLink", "projectNumber", "name", "timeCreated", "updated", "metageneration", "etag")
+SERVICE_BUCKETS = "caip-tenant-"  # how the names of Vertex AI's own buckets start, which are in its own projects
 _MULTI_REGIONS = ("US", "EU", "ASIA")
 _OFF = {"softDeletePolicy": {"retentionDurationSeconds": "0"}}  # or what was deleted would stay in memory for a week
 
@@ -50,7 +51,8 @@ class Buckets:
 
     def list(self, call: Call) -> HttpAnswer:
         with self._store.lock:
-            buckets = {name: dict(self._store.buckets[name]) for name in sorted(self._store.buckets)}
+            names = sorted(name for name in self._store.buckets if not name.startswith(SERVICE_BUCKETS))
+            buckets = {name: dict(self._store.buckets[name]) for name in names}
         prefix = call.query.get("prefix", "")
         shown, token = page((name for name in buckets if name.startswith(prefix)), call.query)
         content = {"kind": "storage#buckets", "items": [buckets[name] for name in shown]}

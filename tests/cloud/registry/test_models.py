@@ -174,7 +174,7 @@ def test_a_version_keeps_its_artifacts_whatever_happens_to_the_bucket(vertex, cl
     cloud.objects.write("gs://lab/model/assets/words.txt", b"first")
     name = vertex.upload(artifact_uri="gs://lab/model/").model
     cloud.objects.write("gs://lab/model/assets/words.txt", b"second")
-    vertex.upload(artifact_uri="gs://lab/model/", parent_model=name)
+    vertex.upload(artifact_uri="gs://lab/model/", parent_model=name, version_aliases=["default"])
     for number, words in (("1", b"first"), ("2", b"second")):
         version = vertex.models.version(f"{name}@{number}")
         assert version.artifact_uri == "gs://lab/model/"
@@ -183,6 +183,10 @@ def test_a_version_keeps_its_artifacts_whatever_happens_to_the_bucket(vertex, cl
         storage = container.variables["AIP_STORAGE_URI"]
         assert storage != "gs://lab/model"
         assert cloud.objects.read(f"{storage}/assets/words.txt") == words
+    vertex.done("DeleteModelVersion", name=f"{name}@1")
+    assert cloud.objects.read(f"{storage}/assets/words.txt") == words
+    vertex.done("DeleteModel", name=name)
+    assert not cloud.objects.list(f"gs://{cloud.objects.bucket(storage)}/")
 
 
 def test_a_container_is_told_what_the_service_tells_it(vertex, cloud):

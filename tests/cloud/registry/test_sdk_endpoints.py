@@ -83,6 +83,18 @@ def test_a_raw_prediction_is_passed_through(aiplatform, upload, cleaned):
     assert answer.headers["X-Vertex-AI-Deployed-Model-Id"] == endpoint.list_models()[0].id
 
 
+def test_a_container_finds_its_artifacts_in_a_bucket_that_is_not_the_learners(session, aiplatform, upload, cleaned):
+    from google.cloud import storage
+
+    endpoint = upload().deploy(machine_type="n1-standard-2")
+    cleaned.append(endpoint)
+    uri = endpoint.predict([]).predictions[0]["environment"]["AIP_STORAGE_URI"]
+    client = storage.Client(project=session.project)
+    bucket, _, folder = uri.removeprefix("gs://").partition("/")
+    assert client.bucket(bucket).blob(f"{folder}/words.txt").download_as_bytes() == b"beak"
+    assert [each.name for each in client.list_buckets()] == [session.bucket]
+
+
 def test_versions_have_aliases_and_infos(aiplatform, upload):
     first = upload(version_aliases=["old"], version_description="the first")
     second = upload(parent_model=first.resource_name, is_default_version=False, version_aliases=["new"])
