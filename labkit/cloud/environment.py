@@ -26,7 +26,8 @@ _ELSEWHERE = (
     "LABKIT_CLOUD_PROJECT",
     "STORAGE_EMULATOR_HOST",
 )
-_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_PROXIES = ("https_proxy", "HTTPS_PROXY")
+_ALL_PROXIES = ("all_proxy", "ALL_PROXY")
 
 
 def of_local_cloud(given: Mapping[str, str], folder: Path) -> dict[str, str | None]:
@@ -65,5 +66,11 @@ def _put(name: str, value: str | None) -> None:
 
 
 def proxy() -> str | None:
-    """The proxy through which this machine reaches others, such as a company's; None if there is none."""
-    return next((os.environ[name] for name in _PROXIES if os.environ.get(name)), None)
+    """The proxy through which this machine reaches others, such as a company's; None if there is none.
+
+    One for all protocols counts only if it speaks HTTP: many of those speak SOCKS.
+    """
+    for name in _PROXIES:
+        if found := os.environ.get(name):
+            return found
+    return next((url for name in _ALL_PROXIES if (url := os.environ.get(name, "")).startswith("http://")), None)

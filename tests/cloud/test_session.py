@@ -27,6 +27,9 @@ def python(program, **options):
 
 def test_it_is_there_at_once_and_everything_is_as_before_after_it(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "intranet.example")
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy.example:1080")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
     before = dict(os.environ)
@@ -67,6 +70,7 @@ def test_a_cell_that_is_run_again_replaces_the_session():
 
 
 def test_after_an_error_everything_is_restored_but_what_the_user_has_set_since(monkeypatch):
+    monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "intranet.example")
     before = dict(os.environ)
