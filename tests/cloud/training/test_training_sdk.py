@@ -183,3 +183,46 @@ def test_hyperparameters_are_tuned(session, script):
         found = {parameter.parameter_id: parameter.value for parameter in each.parameters}
         loss = each.final_measurement.metrics[0].value
         assert loss == pytest.approx((found["rate"] - 0.1) ** 2 + found["units"])
+
+
+def test_a_container_trains(session):
+    from google.cloud import aiplatform
+
+    job = aiplatform.CustomContainerTrainingJob(
+        display_name="container",
+        container_uri=IMAGE,
+        command=["python", "-c", "import sys; print(sys.argv[1:])"],
+    )
+    assert job.run(args=["--directory=$(AIP_MODEL_DIR)"], base_output_dir=f"gs://{session.bucket}/out") is None
+    assert job.state.name == "PIPELINE_STATE_SUCCEEDED"
+    (backing,) = aiplatform.CustomJob.list(filter='display_name="container-custom-job"')
+    assert log(backing) == [f"['--directory=gs://{session.bucket}/out/model/']"]
+
+
+def test_a_training_job_that_runs_aside_is_cancelled(session, script):
+    from google.cloud import aiplatform
+
+    job = aiplatform.CustomTrainingJob(
+        display_name="aside", script_path=script("import time\nwhile True: time.sleep(1)"), container_uri=IMAGE
+    )
+    job.run(sync=False, machine_type=MACHINE)
+    job.wait_for_resource_creation()
+    job.cancel()
+    with pytest.raises(RuntimeError, match="CANCELED"):
+        job.wait()
+    assert job.state.name == "PIPELINE_STATE_CANCELLED"
+
+
+def test_jobs_run_over_rest_too(session, script):
+    from google.cloud import aiplatform
+
+    settings = {"project": session.project, "location": session.location, "staging_bucket": f"gs://{session.bucket}"}
+    aiplatform.init(**settings, api_transport="rest")
+    try:
+        job = aiplatform.CustomJob.from_local_script(
+            display_name="rest", script_path=script("print('trained')"), container_uri=IMAGE
+        )
+        job.run(timeout=100)
+    finally:
+        aiplatform.init(**settings, api_transport="grpc")
+    assert log(job) == ["trained"]
