@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
             "type": ", ".join(self.headers.get_all("Content-Type")),
             "words": words,
         }
-        said |= {"environment": dict(os.environ), "cwd": os.getcwd()}
+        said |= {"environment": dict(os.environ), "cwd": os.getcwd(), "connection": self.client_address[1]}
         said |= {"cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0}
         text = b"x" * asked["size"] if "size" in asked else json.dumps(said).encode()
         self.answer(500 if "failing" in words else 200, text)

@@ -73,6 +73,12 @@ def test_an_answer_comes_back_as_it_is(replicas):
         assert answer.headers == {"Content-Type": "application/json"}
 
 
+def test_connections_stay_open_between_requests(replicas):
+    with replicas() as one:
+        connections = [ask(one)["connection"] for _ in range(20)]
+        assert len(set(connections)) < 5  # asking for its health now and then may take one
+
+
 def test_headers_and_path_may_be_others(replicas):
     with replicas() as one:
         said = json.loads(one.predict(b"{}", {"content-type": "text/plain"}, path="/elsewhere").body)
