@@ -1,5 +1,4 @@
 import json
-import ssl
 from contextlib import suppress
 
 import pytest
@@ -82,6 +81,11 @@ def test_head_gets_the_length_but_not_the_body(door):
         door.answer = lambda request: HttpAnswer(headers={"content-length": "77"})
         assert session.head(f"{URL}/x").headers["Content-Length"] == "77"
         assert session.get(f"{URL}/x").headers["Content-Length"] == "0"
+
+
+def test_head_gets_not_a_byte_of_the_body(door):
+    door.answer = lambda request: HttpAnswer(body=b"12345")
+    assert talk(door, b"HEAD /x HTTP/1.1\r\nConnection: close\r\n\r\n").endswith(b"\r\n\r\n")
 
 
 def test_no_content_has_no_length(door):
@@ -172,10 +176,27 @@ def test_a_slow_client_does_not_hold_up_another(door):
         assert door.received(slow).startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_is_too_slow_is_left(door, monkeypatch):
-    monkeypatch.setattr(http_front, "_HEAD_SECONDS", 0.05)
+def test_a_client_that_goes_on_but_too_slowly_is_left(door, monkeypatch):
+    monkeypatch.setattr(http_front, "_HEAD_SECONDS", 0.2)
     with door.tls() as connection:
-        connection.sendall(b"GET /slow HTTP/1.1\r\n")
-        with suppress(ssl.SSLEOFError):
-            assert connection.recv(1) == b""
+        connection.sendall(b"GET /slow HTTP/1.1\r\nA: ")
+        connection.settimeout(0.01)
+        while not ended(connection):
+            with suppress(OSError):
+                connection.sendall(b"x")
     assert not door.asked
+
+
+def ended(connection):
+    """Whether the other side has closed; waits a little for it."""
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_an_error_reaches_also_a_client_that_first_sends_all(door):
+    answer = talk(door, b"PUT /x HTTP/1.1\r\nContent-Length: ?\r\n\r\n" + b"x" * 8_000_000)
+    assert answer.startswith(b"HTTP/1.1 400 ")
