@@ -14,7 +14,19 @@ from pathlib import Path
 
 import grpc
 
-from bench import beside, clients, cloud_upload, codecs, environment, load, page, protocols, report, sizes
+from bench import (
+    beside,
+    clients,
+    cloud_predict,
+    cloud_upload,
+    codecs,
+    environment,
+    load,
+    page,
+    protocols,
+    report,
+    sizes,
+)
 from labkit import quiet_tensorflow
 from labkit.errors import LabkitError
 
@@ -38,6 +50,7 @@ MEASURES = {
     "large": beside.measure_large,
     "batching": beside.measure_batching,
     "upload": cloud_upload.measure_upload,
+    "predict": cloud_predict.measure_predict,
 }
 
 

@@ -4,7 +4,6 @@ Google's client writes into a bucket through the proxy and TLS, with checksums o
 As a program, `python -m bench.cloud_upload`, this is the copy's server.
 """
 
-import json
 import os
 import sys
 import time
@@ -14,7 +13,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-from unittest import mock
 
 from bench import report
 from bench.turns import take_turns
@@ -28,7 +26,6 @@ CASE = "cloud, upload"
 CLOUD, COPY = "Google's client, local cloud", "requests, http.server"
 FILES = 8
 FILE_BYTES = 25_000_000
-_CLOUD_READY = r"local cloud at 127\.0\.0\.1:(\d+)"
 _COPY_READY = r"copies at (\d+)"
 
 
@@ -38,7 +35,7 @@ def measure_upload(run: report.Run, work: Path, rounds: int) -> None:
     folder.mkdir()
     for number in range(FILES):
         (folder / str(number)).write_bytes(os.urandom(FILE_BYTES))
-    with _local_cloud(work / "cloud") as bucket, _copy_server() as url:
+    with _bucket() as bucket, _copy_server() as url:
         sides = {CLOUD: lambda: _upload(bucket, folder), COPY: lambda: _copy(url, folder)}
         run.add(CASE, "s", take_turns(sides, rounds))
 
@@ -83,17 +80,13 @@ def section(run: report.Run) -> list[str]:
 
 
 @contextmanager
-def _local_cloud(folder: Path) -> "Iterator[Bucket]":
-    command = [sys.executable, "-m", "labkit.cloud.local.main", "--folder", str(folder), "--project", "bench"]
-    process = processes.start(command, name="local cloud", ready=_CLOUD_READY)
-    try:
-        with mock.patch.dict(os.environ, json.loads((folder / "environment.json").read_text())):
-            from google.cloud import storage
+def _bucket() -> "Iterator[Bucket]":
+    from google.cloud import storage
 
-            with storage.Client(project="bench") as client:
-                yield client.create_bucket("bench-upload")
-    finally:
-        process.stop()
+    from labkit.cloud.session import start_local
+
+    with start_local() as gcp, storage.Client(project=gcp.project) as client:
+        yield client.bucket(gcp.bucket)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from pathlib import Path
 from statistics import median
 
-from bench import cloud_upload, environment, page_bytes, page_times, pictures, report
+from bench import cloud_predict, cloud_upload, environment, page_bytes, page_times, pictures, report
 from bench.page_bytes import Picture
 from bench.words import folded, number, paragraph, table
 from labkit import plot
@@ -27,7 +27,14 @@ def text(run: report.Run, drawn: dict[str, plot.Figure], folder: str) -> str:
     def picture(name: str) -> list[str]:
         return [f"![{drawn[name].alt}]({folder}/{name}.svg)", ""]
 
-    lines = [*_head(run), *_between(run, picture), *_beside(run, picture), *cloud_upload.section(run), *_LIMITS]
+    lines = [
+        *_head(run),
+        *_between(run, picture),
+        *_beside(run, picture),
+        *cloud_upload.section(run),
+        *cloud_predict.section(run),
+    ]
+    lines += _LIMITS
     return "\n".join(lines)
 
 
