@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOG_IN = "gcloud auth application-default login"
 # What tells a process that cleans up who its user is and how Google is reached.
-_ACCOUNT = ("CLOUDSDK_", "GOOGLE_", "GRPC_", "HTTPS_PROXY", "https_proxy", "NO_", "no_", "REQUESTS_", "SSL_", "grpc_")
+_ACCOUNT = ("CLOUDSDK_", "CURL_", "GOOGLE_", "GRPC_", "HTTPS_", "https_", "NO_", "no_", "REQUESTS_", "SSL_", "grpc_")
 _agreed: set[str] = set()
 
 
