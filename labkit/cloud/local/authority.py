@@ -30,9 +30,9 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "GRPC_
 _PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "grpc_proxy")
 _NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# A kernel reads the authorities it trusts only once, so a certificate lasts longer than a notebook is left open.
-_VALID = timedelta(days=30)
-_VALID_AT_LEAST = timedelta(days=7)
+# gRPC reads the authorities it trusts once, so a later cloud of the same kernel keeps the certificate while it lasts.
+_VALID = timedelta(days=1)
+_VALID_AT_LEAST = timedelta(hours=1)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 

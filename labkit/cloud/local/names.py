@@ -33,11 +33,7 @@ def settle(cloud: "LocalCloud", request: Any) -> None:
         if match is None:
             continue
         if match["project"] not in (cloud.project, cloud.project_number):
-            raise ApiError(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"Permission denied on resource project {match['project']} (or it may not exist). "
-                f"The project of this session is {cloud.project}.",
-            )
+            raise elsewhere(cloud, match["project"])
         location = location or match["location"]
         if match["location"] != location:
             raise invalid(
@@ -45,6 +41,15 @@ def settle(cloud: "LocalCloud", request: Any) -> None:
                 "must be in one location."
             )
         setattr(message, field, f"projects/{cloud.project_number}/locations/{match['location']}{match['rest']}")
+
+
+def elsewhere(cloud: "LocalCloud", project: str) -> ApiError:
+    """The error for a project that is not the session's."""
+    return ApiError(
+        grpc.StatusCode.PERMISSION_DENIED,
+        f"Permission denied on resource project {project} (or it may not exist). "
+        f"The project of this session is {cloud.project}.",
+    )
 
 
 def _names(message: Any) -> Iterator[tuple[Any, str, str]]:

@@ -70,6 +70,25 @@ class LocationsService:
         return locations_pb2.ListLocationsResponse(locations=found)
 
 
+class ProjectsService:
+    """`google.cloud.resourcemanager.v3.Projects`: the SDK turns the project's number into its id and back."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self._cloud = cloud
+
+    def GetProject(self, request: Any) -> Any:
+        from google.cloud.resourcemanager_v3 import Project
+
+        if request.name.removeprefix("projects/") not in (self._cloud.project, self._cloud.project_number):
+            raise names.elsewhere(self._cloud, request.name.removeprefix("projects/"))
+        return Project(
+            name=f"projects/{self._cloud.project_number}",
+            project_id=self._cloud.project,
+            display_name=self._cloud.project,
+            state=Project.State.ACTIVE,
+        )
+
+
 def regions() -> list[str]:
     """The regions that the SDK knows of."""
     from google.cloud.aiplatform.constants import base
@@ -98,6 +117,7 @@ class Services:
         self._services = {f"{PACKAGE}.{name}": service(cloud) for name, service in VERTEX.items()}
         self._services["google.longrunning.Operations"] = OperationsService(cloud)
         self._services["google.cloud.location.Locations"] = LocationsService(cloud)
+        self._services["google.cloud.resourcemanager.v3.Projects"] = ProjectsService(cloud)
 
     def rpcs(self) -> list[str]:
         """The full names of all that are answered, as in ``google.cloud.aiplatform.v1.ModelService/GetModel``."""
@@ -117,10 +137,8 @@ class Services:
         """
         if service not in self._services or rpc not in _rpcs(self._services[service]):
             raise unimplemented(f"{service}/{rpc}")
-        if service.startswith(PACKAGE):
-            return getattr(types, f"{rpc}Request").pb()
-        module = operations_pb2 if "longrunning" in service else locations_pb2
-        return getattr(module, f"{rpc}Request")
+        kind = getattr(_messages(service), f"{rpc}Request")
+        return kind.pb() if hasattr(kind, "pb") else kind
 
     def call(self, service: str, rpc: str, request: Any) -> Answer:
         """Answer one request.
@@ -135,13 +153,25 @@ class Services:
         """
         self.request_type(service, rpc)  # or there is no such RPC
         names.settle(self._cloud, request)
-        wrapped = getattr(types, f"{rpc}Request").wrap(request) if service.startswith(PACKAGE) else request
+        kind = getattr(_messages(service), f"{rpc}Request")
+        wrapped = kind.wrap(request) if hasattr(kind, "wrap") else request
         result = getattr(self._services[service], rpc)(wrapped)
         message, headers = result if isinstance(result, tuple) else (result, {})
         with self._cloud.resources.lock:
             answer = type(bare(message))()
             answer.CopyFrom(bare(message))
         return Answer(answer, headers)
+
+
+def _messages(service: str) -> Any:
+    """The module with the messages of a service."""
+    if service.startswith(PACKAGE):
+        return types
+    if "resourcemanager" in service:
+        from google.cloud import resourcemanager_v3  # half a second of import, and few ask
+
+        return resourcemanager_v3
+    return operations_pb2 if "longrunning" in service else locations_pb2
 
 
 def unimplemented(what: str) -> ApiError:
