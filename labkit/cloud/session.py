@@ -223,9 +223,9 @@ def _ask(location: str, process: processes.ManagedProcess) -> None:
             raise ValueError(f"location={location!r}: {error.details()}") from None
         if "CERTIFICATE_VERIFY_FAILED" in (error.details() or ""):
             raise CloudError(
-                "This process takes no new certificates, because it spoke gRPC over TLS before: with another service, or "
-                "with a local cloud of yesterday, whose certificate was for a day. Restart the kernel and call cloud() "
-                "first.",
+                "This process takes no new certificates, because it spoke gRPC over TLS before: with another service, "
+                "or with a local cloud of yesterday, whose certificate was for a day. Restart the kernel and call "
+                "cloud() first.",
                 process.log(),
             ) from None
         raise CloudError(
