@@ -222,7 +222,7 @@ def test_as_many_replicas_as_are_asked_for_run(vertex, containers, endpoint, mod
     assert vertex.get(endpoint).deployed_models[0].dedicated_resources.machine_spec.machine_type == "n1-standard-2"
     mask = {"paths": ["machine_spec"]}
     wrong = {"endpoint": endpoint, "deployed_model": change, "update_mask": mask}
-    refused(lambda: vertex.done("MutateDeployedModel", **wrong), "machine_spec")
+    refused(lambda: vertex.done("MutateDeployedModel", **wrong), "what can be mutated is")
 
 
 def test_what_is_being_deployed_cannot_be_deleted(vertex, cloud, endpoint, model, monkeypatch):

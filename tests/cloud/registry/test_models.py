@@ -82,6 +82,9 @@ def test_aliases_move_come_and_go(vertex, two_versions):
     taken = {"name": f"{two_versions}@1", "version_aliases": ["-default"]}
     code = refused(lambda: vertex.call("MergeVersionAliases", **taken), "exactly one default")
     assert code is grpc.StatusCode.FAILED_PRECONDITION
+    wrong = {"name": f"{two_versions}@1", "version_aliases": ["7"]}
+    assert refused(lambda: vertex.call("MergeVersionAliases", **wrong), "'7'") is grpc.StatusCode.INVALID_ARGUMENT
+    assert aliases(vertex, two_versions) == {"1": ["default", "golden"], "2": []}
 
 
 @pytest.mark.parametrize("alias", ["2", "a", "Upper", "under_score", "end-"])
@@ -128,11 +131,13 @@ def test_a_deleted_model_is_gone_with_its_versions(vertex, cloud, two_versions):
     assert not [path for path in cloud.folder.rglob("*") if path.is_file()]
 
 
-def test_an_id_is_given_once(vertex):
+def test_an_id_is_given_once_until_its_model_is_deleted(vertex):
     vertex.upload(model_id="birds")
     code = refused(lambda: vertex.upload(model_id="birds"), "already exists", "parent_model")
     assert code is grpc.StatusCode.ALREADY_EXISTS
     assert refused(lambda: vertex.upload(model_id="1st"), "1st") is grpc.StatusCode.INVALID_ARGUMENT
+    vertex.done("DeleteModel", name=f"{PARENT}/models/birds")
+    assert vertex.upload(model_id="birds").model_version_id == "1"
 
 
 @pytest.mark.parametrize(

@@ -173,9 +173,28 @@ def test_requests_go_where_the_split_says(vertex, endpoint, served):
         vertex.call("UpdateEndpoint", endpoint={"name": endpoint, "traffic_split": split}, update_mask=mask)
         return {predict(vertex, endpoint, [1]).deployed_model_id for _ in range(60)}
 
-    assert answering(**{first: 100}) == {first}
+    assert answering(**{first: 100, second: 0}) == {first}
     assert answering(**{second: 100}) == {second}
     assert answering(**{first: 50, second: 50}) == {first, second}
+
+
+def test_a_request_whose_model_is_undeployed_before_it_is_asked_goes_to_another(vertex, cloud, endpoint, served):
+    first = served()
+    deployment = cloud.deployments[f"{endpoint}/deployedModels/{first}"]
+    second = vertex.deploy(endpoint, deployment.model, {"0": 0, first: 100})
+
+    class Leaving:
+        """The first model's replicas, which are undeployed when they are about to be asked."""
+
+        stop = deployment.replicas.stop
+
+        def predict(self, *args, **options):
+            gone = {"endpoint": endpoint, "deployed_model_id": first, "traffic_split": {second: 100}}
+            vertex.done("UndeployModel", **gone)
+            raise ApiError(grpc.StatusCode.UNAVAILABLE, "No replica is healthy now.")
+
+    deployment.replicas = Leaving()
+    assert predict(vertex, endpoint, [1]).deployed_model_id == second
 
 
 def test_an_endpoint_may_have_a_timeout_of_its_own(vertex, endpoint, served):
