@@ -49,13 +49,18 @@ def changed(variables: Mapping[str, str | None]) -> Iterator[None]:
     """
     before = {name: os.environ.get(name) for name in variables}
     try:
-        for name, value in variables.items():
-            _put(name, value)
+        put(variables)
         yield
     finally:
         for name, value in variables.items():
             if os.environ.get(name) == value:
                 _put(name, before[name])
+
+
+def put(variables: Mapping[str, str | None]) -> None:
+    """Set or unset variables of this process."""
+    for name, value in variables.items():
+        _put(name, value)
 
 
 def _put(name: str, value: str | None) -> None:

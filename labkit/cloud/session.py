@@ -199,8 +199,6 @@ def _process(
     ]
     command += ["--bucket", bucket, "--containers", containers]
     command += ["--images", json.dumps({image: list(words) for image, words in images.items()})]
-    if upstream := environment.proxy():
-        command += ["--upstream-proxy", upstream]
     try:
         return processes.start(command, name="local cloud", ready=_READY, timeout=timeout)
     except ProcessError as error:

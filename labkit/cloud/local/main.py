@@ -1,16 +1,18 @@
 """The local cloud's process: ``python -m labkit.cloud.local.main --folder F --project P``.
 
 It is ready when it writes ``local cloud at 127.0.0.1:PORT``. What a process must have in its environment to find
-`googleapis.com` there is in ``F/environment.json``.
+`googleapis.com` there is in ``F/environment.json``. Other hosts are reached as this process's own environment says.
 """
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
 from pathlib import Path
 
+from labkit.cloud import environment
 from labkit.cloud.local import accounts, grpc_services
 from labkit.cloud.local.authority import Authority, write_private
 from labkit.cloud.local.containers import Containers
@@ -34,17 +36,16 @@ def main(argv: list[str] | None = None) -> int:
     authority = Authority(Path(flags.folder))
     storage = Storage(flags.project_number)
     hosts = accounts.Hosts(flags.project, flags.project_number)
-    with Proxy(authority, hosts, upstream=flags.upstream_proxy) as proxy:
-        environment = authority.environment(proxy.port, flags.project)
+    with Proxy(authority, hosts, upstream=environment.proxy() or "") as proxy:
+        given = authority.environment(proxy.port, flags.project)
+        environment.put(environment.of_local_cloud(given, authority.folder))  # for the processes that are started here
         cloud = LocalCloud(
             project=flags.project,
             project_number=flags.project_number,
             folder=authority.folder,
             objects=Objects(storage),
-            containers=Containers(
-                authority.folder, environment, engine=flags.containers, images=json.loads(flags.images)
-            ),
-            environment=environment,
+            containers=Containers(authority.folder, given, engine=flags.containers, images=json.loads(flags.images)),
+            environment=given,
             stopping=stopping,
         )
         for bucket in flags.bucket:
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         hosts.add("storage.googleapis.com", storage.answer)
         hosts.add("aiplatform.googleapis.com", RestServices(services).answer)
         hosts.add("logging.googleapis.com", logging_app(cloud))
-        write_private(authority.folder / "environment.json", json.dumps(environment).encode())
+        write_private(authority.folder / "environment.json", json.dumps(given).encode())
         print(f"local cloud at 127.0.0.1:{proxy.port}", flush=True)
         stopping.wait()
         server.stop(_GRACE_SECONDS).wait()
@@ -70,9 +71,10 @@ def _flags(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--bucket", action="append", default=[], help="a bucket that is there from the start")
     parser.add_argument("--containers", choices=("processes", "docker"), default="processes")
     parser.add_argument("--images", default="{}", help="JSON object: image -> command that stands for it")
-    parser.add_argument("--upstream-proxy", default="", help="the proxy through which other hosts are reached")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # nothing is left to be put away but memory, and that would take a second

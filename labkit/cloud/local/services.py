@@ -1,7 +1,10 @@
 """Which RPC is answered by which method: the one place that both doors, gRPC and REST, ask."""
 
+import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -89,11 +92,14 @@ class ProjectsService:
         )
 
 
+@cache
 def regions() -> list[str]:
-    """The regions that the SDK knows of."""
-    from google.cloud.aiplatform.constants import base
-
-    return sorted(base.SUPPORTED_REGIONS)
+    """The regions that the SDK knows of, read from its source: an import would take the whole SDK with it, a second."""
+    source = Path(types.__file__).parents[2] / "aiplatform" / "constants" / "base.py"
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SUPPORTED_REGIONS":
+            return sorted(ast.literal_eval(node.value.args[0]))
+    raise LookupError(f"there are no SUPPORTED_REGIONS in {source}")
 
 
 @dataclass(frozen=True)
