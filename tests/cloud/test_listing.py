@@ -26,6 +26,10 @@ JOB = types.BatchPredictionJob(display_name="job", state=types.JobState.JOB_STAT
         "NOT labels.stage:*",
         "NOT labels.team=fish AND labels.team:*",
         'labels.stage!="old"',
+        'displayName="penguins"',
+        "display_name=digits OR display_name=penguins",
+        "labels.team=birds AND display_name=digits OR display_name=penguins",
+        "display_name=digits OR display_name=penguins AND labels.team=birds",
     ],
 )
 def test_a_filter_selects_what_it_describes(filter):
@@ -33,7 +37,15 @@ def test_a_filter_selects_what_it_describes(filter):
 
 
 @pytest.mark.parametrize(
-    "filter", ['display_name="digits"', "labels.team=fish", "labels.stage:*", "labels.team=birds AND display_name=x"]
+    "filter",
+    [
+        'display_name="digits"',
+        "labels.team=fish",
+        "labels.stage:*",
+        "labels.team=birds AND display_name=x",
+        "labels.team=fish AND display_name=x OR display_name=penguins",
+        "display_name=x OR displayName=y",
+    ],
 )
 def test_a_filter_leaves_out_the_rest(filter):
     assert not selects(filter, PENGUINS)
@@ -47,7 +59,8 @@ def test_states_are_compared_by_name():
 @pytest.mark.parametrize(
     ("filter", "words"),
     [
-        ('display_name="a" OR display_name="b"', "OR display_name"),
+        ('display_name="a" XOR display_name="b"', "XOR display_name"),
+        ('display_name="a" OR', "not understood"),
         ("display_name", "not understood"),
         ('display_name="a', "not understood"),
         ("colour=red", "no field 'colour'"),

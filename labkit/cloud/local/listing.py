@@ -10,37 +10,41 @@ _COMPARISON = re.compile(
         (?:"(?P<quoted>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'()]+))\s*""",
     re.VERBOSE,
 )
+_JOINT = re.compile(r"(AND|OR)\b\s*")
 _MISSING = object()
 
 
 def selects(filter: str, message: Any) -> bool:
     """Whether a message is meant by a filter, as in ``display_name="penguins" AND labels.team=birds``.
 
-    Comparisons with ``=``, ``!=`` and ``:`` (``labels.team:*`` asks whether the label is there), joined by ``AND``.
+    Comparisons with ``=``, ``!=`` and ``:`` (``labels.team:*`` asks whether the label is there), joined by ``AND`` and
+    ``OR``, which binds more tightly. Fields may be written as in Python or as in JSON.
 
     Raises:
         ApiError: INVALID_ARGUMENT, the filter has anything else in it.
     """
     if not filter.strip():
         return True
-    return all(_holds(comparison, message) for comparison in _comparisons(filter))
+    return all(any(_holds(comparison, message) for comparison in choice) for choice in _choices(filter))
 
 
-def _comparisons(filter: str) -> list[re.Match[str]]:
-    found, at = [], 0
-    while True:
-        match = _COMPARISON.match(filter, at)
-        if match is None:
-            raise invalid(
-                f"The filter {filter!r} is not understood at {filter[at:]!r}. Expected comparisons joined by AND, "
-                'such as display_name="penguins" AND labels.team=birds.'
-            )
-        found.append(match)
+def _choices(filter: str) -> list[list[re.Match[str]]]:
+    """The comparisons of a filter: of each list at least one has to hold."""
+    found: list[list[re.Match[str]]] = [[]]
+    at = 0
+    while match := _COMPARISON.match(filter, at):
+        found[-1].append(match)
         at = match.end()
         if at == len(filter):
             return found
-        if joint := re.compile(r"AND\b\s*").match(filter, at):
-            at = joint.end()
+        joint = _JOINT.match(filter, at)
+        at = joint.end() if joint else at
+        if not (joint and joint[0].startswith("OR")):
+            found.append([])
+    raise invalid(
+        f"The filter {filter!r} is not understood at {filter[at:]!r}. Expected comparisons joined by AND and OR, "
+        'such as display_name="penguins" AND labels.team=birds.'
+    )
 
 
 def _holds(comparison: re.Match[str], message: Any) -> bool:
@@ -59,6 +63,7 @@ def _value(message: Any, path: list[str]) -> Any:
         if hasattr(message, "items"):
             message = message.get(part, _MISSING)
         else:
+            part = re.sub(r"(?<=[a-z])([A-Z])", lambda capital: f"_{capital[1].lower()}", part)
             fields = getattr(type(message), "meta", None)
             if fields is None or part not in fields.fields:
                 raise invalid(f"There is no field {'.'.join(path)!r} to filter by or to order by.")

@@ -92,9 +92,7 @@ def _response(answer: HttpAnswer) -> object:
         raise _misshapen(answer, f"it is no JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("predictions"), list):
         raise _misshapen(answer, "expected an object with a list of predictions")
-    response = types.PredictResponse.pb()()
-    for prediction in content["predictions"]:
-        response.predictions.add().MergeFromString(values.encoded(prediction))
+    response = types.PredictResponse.pb().FromString(values.encoded_items(content["predictions"]))
     if "metadata" in content:
         response.metadata.MergeFromString(values.encoded(content["metadata"]))
     return response

@@ -2,12 +2,13 @@
 
 Most of what models are asked and answer with is lists of numbers, nested regularly. In protobuf's own encoding such a
 list is always the same bytes but for the numbers themselves, so it is read and written as a whole, by numpy: 128 rows
-of 784 numbers take 6 ms there and 5 ms back, where `json_format` takes 120 and 180.
+of 784 numbers take TIMES, where `json_format` takes 120 and 180.
 """
 
+import itertools
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,14 +18,11 @@ from google.protobuf import struct_pb2
 
 from labkit.cloud.local.status import invalid
 
-# ListValue.values (field 1, 9 bytes long), and in it Value.number_value (field 2, a double).
-_NUMBER = np.dtype([("head", "V3"), ("number", "<f8")])
-_HEAD = np.void(b"\x0a\x09\x11")
 _LARGEST_WHOLE = 2.0**53
 _MOST_DIMENSIONS = 32
 
 
-def to_json(values: Iterable[struct_pb2.Value], **others: Iterable[struct_pb2.Value] | struct_pb2.Value) -> bytes:
+def to_json(values: Sequence[struct_pb2.Value], **others: struct_pb2.Value) -> bytes:
     """A JSON object as containers are asked: ``{"instances": [...], ...}``.
 
     Args:
@@ -34,7 +32,8 @@ def to_json(values: Iterable[struct_pb2.Value], **others: Iterable[struct_pb2.Va
     Raises:
         ApiError: INVALID_ARGUMENT, a number is no JSON number.
     """
-    content = {"instances": [_plain(value) for value in values]}
+    together = struct_pb2.Value(list_value=struct_pb2.ListValue(values=values))
+    content = {"instances": _plain(together)}
     content |= {name: _plain(value) for name, value in others.items()}
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
@@ -99,12 +98,17 @@ def _template(shape: tuple[int, ...]) -> tuple[bytes, int, tuple[int, ...]]:
     return content, offset, tuple(strides)
 
 
-def _plain_numbers(numbers: np.ndarray) -> np.ndarray:
+def _plain_numbers(numbers: np.ndarray) -> np.ndarray | list[np.ndarray]:
+    """The same numbers, whole ones as integers where all numbers of an item are whole."""
     if not np.isfinite(numbers).all():
         raise _no_number()
-    if (np.abs(numbers) < _LARGEST_WHOLE).all() and (numbers == np.trunc(numbers)).all():
+    inside = tuple(range(1, numbers.ndim))
+    whole = ((np.abs(numbers) < _LARGEST_WHOLE) & (numbers == np.trunc(numbers))).all(axis=inside)
+    if whole.all():
         return numbers.astype(np.int64)
-    return numbers
+    if not whole.any():
+        return numbers
+    return [item.astype(np.int64) if is_whole else item for item, is_whole in zip(numbers, whole, strict=True)]
 
 
 def _no_number() -> Exception:
@@ -129,16 +133,32 @@ def encoded(content: Any) -> bytes:
         )
         return _field(b"\x2a", b"".join(entries))
     if isinstance(content, list):
-        return _field(b"\x32", _encoded_items(content))
+        return _field(b"\x32", encoded_items(content))
     return struct.pack("<cd", b"\x11", content)
 
 
-def _encoded_items(items: list[Any]) -> bytes:
-    if len(items) > 1 and set(map(type, items)) <= {int, float}:
-        records = np.empty(len(items), _NUMBER)
-        records["head"], records["number"] = _HEAD, items
-        return records.tobytes()
-    return b"".join(_field(b"\x0a", encoded(each)) for each in items)
+def encoded_items(items: list[Any]) -> bytes:
+    """What JSON's decoder returned, as the bytes of repeated `Value`s in a message's field 1."""
+    regular = _regular(items)
+    if regular is None:
+        return b"".join(_field(b"\x0a", encoded(each)) for each in items)
+    shape, numbers = regular
+    template, offset, strides = _template(shape)
+    content = bytearray(template)
+    np.ndarray(shape, "<f8", content, offset, strides)[...] = np.array(numbers, np.float64).reshape(shape)
+    return bytes(content[-len(items) * strides[0] :])
+
+
+def _regular(items: list[Any]) -> tuple[tuple[int, ...], list[int | float]] | None:
+    """The shape of regularly nested lists of numbers, and the numbers in a row; None if they are not such."""
+    shape = [len(items)]
+    while (kinds := set(map(type, items))) == {list} and len(shape) < _MOST_DIMENSIONS:
+        lengths = set(map(len, items))
+        if len(lengths) > 1:
+            return None
+        shape.append(lengths.pop())
+        items = list(itertools.chain.from_iterable(items))
+    return (tuple(shape), items) if kinds and kinds <= {int, float} else None
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
