@@ -2,6 +2,7 @@
 
 import socket
 import time
+from io import BytesIO
 
 _PIECE = 64 * 1024
 _PATIENCE = 30.0  # seconds without a single byte of a body
@@ -76,17 +77,17 @@ class Incoming:
             TimeoutError: nothing came for half a minute.
         """
         got = min(size, len(self._buffer))
-        taken = bytearray(size)
-        taken[:got] = self._buffer[:got]
-        del self._buffer[:got]
+        taken = BytesIO(bytes(size))  # written in place and handed out as it is: `bytes` of a bytearray would be a copy
         self._wait_at_most(_PATIENCE)
-        with memoryview(taken) as view:
+        with taken.getbuffer() as view:
+            view[:got] = self._buffer[:got]
+            del self._buffer[:got]
             while got < size:
                 received = self._connection.recv_into(view[got:])
                 if not received:
                     raise Refused(400, f"the connection was closed after {got} of the body's {size} bytes")
                 got += received
-        return bytes(taken)
+        return taken.getvalue()
 
     def rest(self) -> bytes:
         """What has come already."""

@@ -9,7 +9,7 @@ import google_crc32c
 
 from labkit.cloud.local.storage_errors import StorageError
 
-_PIECE = 4 << 20  # bytes; both sums are taken while a piece is still in the processor's cache
+_PIECE = 256 << 10  # bytes; it stays in the processor's cache until both sums are taken, in memory that is used again
 
 
 class Checksums:
@@ -29,7 +29,7 @@ class Checksums:
     def update(self, content: bytes) -> None:
         """Go on with the next bytes."""
         for start in range(0, len(content), _PIECE):
-            piece = content[start : start + _PIECE] if len(content) > _PIECE else content
+            piece = content[start : start + _PIECE]
             self._crc32c = google_crc32c.extend(self._crc32c, piece)
             self._md5.update(piece)
         self.size += len(content)

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -71,6 +72,18 @@ def test_a_body_of_many_megabytes_goes_both_ways(door):
     with door.session() as session:
         assert session.put(f"{URL}/x", data=body).content == body
     assert isinstance(door.asked[0].body, bytes)
+
+
+def test_a_large_body_is_in_memory_once(door):
+    body, door.answer = bytes(32 << 20), lambda _: HttpAnswer(204)
+    with door.session() as session:
+        tracemalloc.start()
+        try:
+            session.put(f"{URL}/x", data=body)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(door.asked[0].body) == len(body) < most < 1.5 * len(body)
 
 
 def test_head_gets_the_length_but_not_the_body(door):
