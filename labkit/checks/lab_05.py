@@ -1,6 +1,6 @@
 """Checks of lab 05, Deploy to Vertex AI."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.checks import exercise
@@ -27,7 +27,7 @@ def _split(answer: Any) -> str | None:
     if any(str(name).isdecimal() for name in answer):
         return "these are ids; the display names are asked for"
     if "again" not in answer:
-        return f"no deployed model is called 'again'; there are {', '.join(sorted(answer))}"
+        return f"no deployed model is called 'again'; there are {', '.join(sorted(answer)) or 'none'}"
     if answer["again"] != 10:
         return f"'again' has {answer['again']} % of the traffic"
     if sum(answer.values()) != 100:
@@ -68,7 +68,7 @@ def _six(answer: Any) -> str | None:
     ),
 )
 def _by_the_hour(answer: Any) -> str | None:
-    letters = {str(letter) for letter in answer}
+    letters = {str(letter).lower() for letter in answer} if isinstance(answer, Iterable) else set()
     if not letters or letters - set("abcdef"):
         return "a set of letters from a to f is asked for"
     for letter in sorted(letters - _PAID):

@@ -31,6 +31,8 @@ def test_requests_a_minute_for_each_replica():
     assert needed(some, Targets(requests_per_minute=1200)) == 1
     assert needed(some, Targets(requests_per_minute=1199)) == 2
     assert needed(some, Targets()) == 0
+    busy = [Load(each.time, each.seconds, 3.0, each.requests) for each in some]
+    assert needed(busy, Targets(cpu=None, requests_per_minute=1200)) == 1, "only what is named counts"
 
 
 def test_the_highest_need_counts():

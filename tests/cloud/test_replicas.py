@@ -247,7 +247,7 @@ def test_what_is_larger_than_vertex_ai_lets_through_is_refused(replicas, asked):
 
 @pytest.mark.parametrize(
     ("targets", "asked"),
-    [({"cpu_target": 10}, {"busy": 0.05}), ({"cpu_target": 1000, "requests_per_minute": 60}, {})],
+    [({"cpu_target": 10}, {"busy": 0.05}), ({"cpu_target": None, "requests_per_minute": 60}, {})],
     ids=["cpu", "requests"],
 )
 def test_load_brings_replicas_and_calm_sends_them_away(replicas, targets, asked):

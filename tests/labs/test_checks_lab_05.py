@@ -18,6 +18,7 @@ def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str
     [
         ({"v2-grows": 90, "again": 10}, "right"),
         ({"123": 90, "456": 10}, "these are ids"),
+        ({}, "there are none"),
         ({"v2-grows": 100}, "no deployed model is called 'again'"),
         ({"v2-grows": 10, "again": 90}, "'again' has 90 %"),
         ({"v2-grows": 80, "again": 10}, "together they have 90 %"),
@@ -62,6 +63,8 @@ def test_six(answer, said, capsys) -> None:
     [
         ({"b", "f"}, "right"),
         ("bf", "right"),
+        ({"B", "F"}, "right"),
+        (5, "a set of letters"),
         (["f", "b"], "right"),
         ({"b"}, "there is another one"),
         ({"a", "b", "f"}, "a: an endpoint without"),

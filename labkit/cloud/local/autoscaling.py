@@ -19,11 +19,11 @@ class Targets:
     """What a replica should be kept at.
 
     Attributes:
-        cpu: percent of its cores that are busy.
+        cpu: percent of its cores that are busy; None if that does not matter.
         requests_per_minute: requests it gets; None if they do not matter.
     """
 
-    cpu: int = 60
+    cpu: int | None = 60
     requests_per_minute: int | None = None
 
 
@@ -52,7 +52,9 @@ def needed(loads: list[Load], targets: Targets) -> int:
     """
     seconds = max(MEAN_SECONDS, sum(load.seconds for load in loads))
     machines = sum(load.machines * load.seconds for load in loads) / seconds
-    wanted = [machines / (targets.cpu / 100)]
+    wanted = [0.0]
+    if targets.cpu is not None:
+        wanted.append(machines / (targets.cpu / 100))
     if targets.requests_per_minute is not None:
         wanted.append(sum(load.requests for load in loads) * 60 / seconds / targets.requests_per_minute)
     return max(math.ceil(round(replicas, 6)) for replicas in wanted)

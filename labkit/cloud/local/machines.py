@@ -31,14 +31,14 @@ class Scaling:
     Attributes:
         minimum: so many there are always.
         maximum: so many there are at most.
-        cpu_target: percent of its processor at which a replica is kept.
+        cpu_target: percent of its processor at which a replica is kept; None if another target is given and not this.
         requests_per_minute: requests a replica should get; None if that does not matter.
         cores: vCPUs of a replica's machine.
     """
 
     minimum: int
     maximum: int
-    cpu_target: int
+    cpu_target: int | None
     requests_per_minute: int | None
     cores: int
 
@@ -70,7 +70,7 @@ def scaling(deployed: types.DeployedModel) -> Scaling:
     return Scaling(
         resources.min_replica_count,
         resources.max_replica_count,
-        targets.get(_CPU, 60),
+        targets.get(_CPU) if targets else 60,
         targets.get(_REQUESTS),
         cores,
     )

@@ -58,7 +58,7 @@ class Replicas:
         *,
         minimum: int,
         maximum: int,
-        cpu_target: int = 60,
+        cpu_target: int | None = 60,
         requests_per_minute: int | None = None,
         cores: int = 1,
     ) -> None:
@@ -69,7 +69,7 @@ class Replicas:
             container: what each of them is.
             minimum: so many there are always.
             maximum: so many there are at most.
-            cpu_target: percent of its cores at which a replica should be kept.
+            cpu_target: percent of its cores at which a replica should be kept; None: whatever they do.
             requests_per_minute: requests that a replica should get; None if that does not matter.
             cores: vCPUs of a replica's machine.
         """
@@ -121,7 +121,7 @@ class Replicas:
     def _all_up(self, replicas: list[Replica]) -> bool:
         return all(replica.state != State.STARTING for replica in replicas)
 
-    def resize(self, minimum: int, maximum: int, cpu_target: int = 60, requests_per_minute: int | None = None) -> None:
+    def resize(self, minimum: int, maximum: int, cpu_target: int | None = 60, requests_per_minute: int | None = None) -> None:
         """Set limits and targets anew; replicas come and go in the background."""
         with self._changed:
             self._autoscaler.minimum, self._autoscaler.maximum = minimum, maximum
