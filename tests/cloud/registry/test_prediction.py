@@ -101,6 +101,46 @@ def test_whole_numbers_are_whole_in_what_the_container_is_asked(vertex, endpoint
     assert said["asked"] == '{"instances":[[1,2,3],[[4,5],[6,7]],8,{"id":9}]}'
 
 
+@pytest.mark.parametrize(
+    ("instances", "text"),
+    [
+        ([[1, 2], [3.5, 4], [5, 6]], "[[1,2],[3.5,4.0],[5,6]]"),
+        ([[0.5, 1], [1, 0.25]], "[[0.5,1.0],[1.0,0.25]]"),
+        ([[[1], [2]], [[3], [4.5]]], "[[[1],[2]],[[3.0],[4.5]]]"),
+        ([1, 2.5, 3], "[1,2.5,3]"),
+        ([[1], [2, 3]], "[[1],[2,3]]"),
+    ],
+)
+def test_a_batch_is_asked_as_each_of_its_instances_would_be(vertex, endpoint, served, instances, text):
+    served()
+    said, *back = predictions(predict(vertex, endpoint, instances))
+    assert said["asked"] == f'{{"instances":{text}}}'
+    assert back == instances
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        [[]],
+        [0.5],
+        [1, 2.5],
+        [True, 1.5],
+        [[1, 2.5], [3, 4]],
+        [[1, 2.5], [3]],
+        [[1, 2.5], [3, False]],
+        [[1, 2.5], [3, None]],
+        [[1, 2.5], ["3", 4]],
+        [[[1], [2]], [[3], [4]]],
+        [[[0.5] * 200] * 3] * 2,
+    ],
+)
+def test_predictions_come_back_as_the_container_gave_them(vertex, endpoint, served, content):
+    served(f"answer={json.dumps({'predictions': content})}")
+    back = predictions(predict(vertex, endpoint, [1]))
+    assert json.dumps(back) == json.dumps(json.loads(json.dumps(content), parse_int=float))
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 @pytest.mark.parametrize("count", [1, 9])
 def test_what_json_cannot_write_is_refused(vertex, endpoint, served, number, count):
