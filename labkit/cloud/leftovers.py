@@ -143,8 +143,7 @@ class Leftovers:
             return
         client, what = self._client(one.kind)
         if one.kind == "endpoint":
-            for deployed in client.get_endpoint(name=one.name).deployed_models:
-                client.undeploy_model(endpoint=one.name, deployed_model_id=deployed.id).result(_REMOVE_SECONDS)
+            _undeploy_all(client, one.name)
         elif hasattr(client, f"cancel_{what}"):
             _wait_until_ended(lambda: getattr(client, f"get_{what}")(name=one.name))
         getattr(client, f"delete_{what}")(name=one.name).result(_REMOVE_SECONDS)
@@ -154,6 +153,14 @@ class Leftovers:
         for blob in self._storage.list_blobs(name, versions=True):
             blob.delete()
         bucket.delete()
+
+
+def _undeploy_all(client: Any, endpoint: str) -> None:
+    """Undeploy one model after the other; who is left gets the traffic, for one that has some is not undeployed."""
+    ids = [deployed.id for deployed in client.get_endpoint(name=endpoint).deployed_models]
+    for number, gone in enumerate(ids, 1):
+        rest = {ids[number]: 100} if number < len(ids) else {}
+        client.undeploy_model(endpoint=endpoint, deployed_model_id=gone, traffic_split=rest).result(_REMOVE_SECONDS)
 
 
 def _state(resource: Any) -> tuple[str, bool]:

@@ -111,3 +111,19 @@ def test_what_is_gone_already_is_no_failure(aiplatform, leftovers):
     said = []
     assert leftovers.remove(found, said.append) == {}
     assert said == []
+
+
+def test_models_that_share_an_endpoints_traffic_are_undeployed_one_after_the_other(aiplatform, leftovers):
+    labels = {"labkit": "canary"}
+    model = aiplatform.Model.upload(
+        display_name="penguins",
+        serving_container_image_uri=SERVING,
+        serving_container_predict_route="/predict",
+        serving_container_health_route="/health",
+        labels=labels,
+    )
+    endpoint = aiplatform.Endpoint.create("canary", labels=labels)
+    endpoint.deploy(model, machine_type="n1-standard-2")
+    endpoint.deploy(model, machine_type="n1-standard-2", traffic_percentage=10)
+    assert leftovers.remove(leftovers.find("canary"), lambda line: None) == {}
+    assert leftovers.find("canary") == []
