@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from labkit.cloud.local.accounts import error
 from labkit.cloud.local.http_messages import HttpAnswer, HttpRequest
 from labkit.cloud.local.listing import order, selects
 from labkit.cloud.local.local_cloud import LocalCloud
@@ -86,13 +87,21 @@ def logging_app(cloud: LocalCloud) -> Callable[[HttpRequest], HttpAnswer]:
         try:
             if (request.method, request.target.partition("?")[0]) != ("POST", "/v2/entries:list"):
                 raise invalid(f"Expected POST /v2/entries:list, not {request.method} {request.target}.")
-            status, content = 200, _page(cloud, json.loads(request.body or b"{}"))
-        except ApiError as error:
-            status = error.http_status
-            content = {"error": {"code": status, "message": error.message, "status": error.code.name}}
-        return HttpAnswer(status, _HEADERS, json.dumps(content).encode())
+            return HttpAnswer(200, _HEADERS, json.dumps(_page(cloud, _query(request.body))).encode())
+        except ApiError as refusal:
+            return error(refusal.http_status, refusal.code.name, refusal.message)
 
     return answer
+
+
+def _query(body: bytes) -> dict[str, Any]:
+    try:
+        query = json.loads(body or b"{}")
+    except ValueError as problem:
+        raise invalid(f"Invalid JSON payload received. {problem}") from None
+    if not isinstance(query, dict) or not str(query.get("pageToken") or 0).isdecimal():
+        raise invalid("Invalid JSON payload received. Expected an object, with a pageToken of an earlier answer.")
+    return query
 
 
 def _page(cloud: LocalCloud, query: dict[str, Any]) -> dict[str, Any]:
@@ -110,14 +119,16 @@ def _without_times(text: str) -> tuple[str, list[Callable[[dict[str, Any]], bool
     for match in _SINCE.finditer(text):
         moment, later = _moment(match["moment"]), match["operator"].startswith(">")
         checks.append(lambda entry, m=moment, up=later: (_moment(entry["timestamp"]) >= m) == up)
-    return re.sub(r"^\s*AND\b", "", _SINCE.sub(" ", text)).replace("\n", " AND ").strip(), checks
+    rest = re.sub(r"^\s*AND\b|\bAND\s*$", "", _SINCE.sub(" ", text)).strip()
+    return re.sub(r"(?:\bAND)?\s*\n\s*(?:AND\b)?\s*", " AND ", rest), checks
 
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise invalid(f"{text!r} is not a time such as 2026-01-31T08:00:00Z.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _entries(cloud: LocalCloud) -> Iterator[dict[str, Any]]:

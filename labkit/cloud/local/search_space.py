@@ -11,6 +11,7 @@ from labkit.cloud.local.status import invalid
 
 Spec = types.StudySpec.ParameterSpec
 Values = dict[str, float | int | str]
+_MOST_IN_A_GRID = 100_000  # values of one parameter
 _LOG, _REVERSE_LOG = Spec.ScaleType.UNIT_LOG_SCALE, Spec.ScaleType.UNIT_REVERSE_LOG_SCALE
 
 
@@ -66,6 +67,12 @@ class SearchSpace:
                 raise invalid(
                     f"The parameter {spec.parameter_id!r} is DOUBLE; a grid search takes INTEGER, CATEGORICAL and "
                     "DISCRETE ones only."
+                )
+            span = spec.integer_value_spec
+            if span.max_value - span.min_value >= _MOST_IN_A_GRID:
+                raise invalid(
+                    f"The parameter {spec.parameter_id!r} goes from {span.min_value} to {span.max_value}; a grid "
+                    f"search here takes up to {_MOST_IN_A_GRID} values."
                 )
         return _grid(self._specs)
 

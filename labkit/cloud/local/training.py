@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,6 +66,9 @@ def train(cloud: LocalCloud, job: types.CustomJob, trial: str = "", metric: str 
         error = reason
     except ProcessError as reason:
         error = invalid(str(reason))
+    except Exception as reason:
+        traceback.print_exc(file=sys.stderr)
+        error = ApiError(grpc.StatusCode.INTERNAL, f"{type(reason).__name__}: {reason}")
     job_states.finish(cloud, job, error)
 
 

@@ -2,6 +2,7 @@
 
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.parser import HeaderParser
@@ -60,7 +61,7 @@ def _unpack_one(archive: Path, place: Path, uri: str) -> Path:
             return place / "wheel"
         with tarfile.open(archive) as source:
             source.extractall(place / "source", filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise invalid(
             f"The package {uri} cannot be unpacked ({error}). Expected a source distribution (.tar.gz) or a wheel "
             "(.whl)."

@@ -1,9 +1,12 @@
 """Runs a hyperparameter tuning job: trials side by side, each a custom job of its own."""
 
+import sys
 import threading
 import time
+import traceback
 from typing import Any
 
+import grpc
 from google.cloud.aiplatform_v1 import types
 from google.protobuf import struct_pb2
 
@@ -61,6 +64,9 @@ class Tuning:
                 self._end(number, custom_job, started)
         except ApiError as error:  # the next trial could not be made
             self._error = error
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self._error = ApiError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
 
     def _begin(self) -> tuple[int, types.CustomJob] | None:
         """Make the next trial and its custom job; None if there is to be no other."""

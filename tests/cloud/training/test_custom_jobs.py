@@ -3,6 +3,8 @@ import json
 import pytest
 from google.cloud.aiplatform_v1 import types
 
+from labkit.cloud.local.http_messages import HttpRequest
+from labkit.cloud.local.job_log import logging_app
 from labkit.cloud.local.status import ApiError
 
 IMAGE = "us-docker.pkg.dev/vertex-ai/training/tf-cpu.2-17.py310:latest"
@@ -221,3 +223,36 @@ def test_logs_are_read_by_job_and_page_and_time(lab):
     assert len(newest["entries"]) == 5
     assert lab.entries(filter='timestamp>="2100-01-01T00:00:00Z" AND ' + label)["entries"] == []
     assert lab.entries(filter="severity>3")["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_a_filter_has_lines_as_in_the_console_and_times_without_a_zone(lab):
+    job = lab.run(lab.pool("print('here')"))
+    lines = ['resource.type="ml_job" AND', f'resource.labels.job_id="{job.name.rpartition("/")[2]}"', ""]
+    lines += ['resource.labels.task_name="workerpool0-0"', 'timestamp>="2020-01-01T00:00:00"', ""]
+    assert [entry["jsonPayload"]["message"] for entry in lab.entries(filter="\n".join(lines))["entries"]] == ["here"]
+
+
+def test_questions_about_logs_that_are_none_are_refused(lab, cloud):
+    assert lab.entries(pageToken="x")["error"]["code"] == 400
+    for body in (b"{", b"[]"):
+        answer = logging_app(cloud)(HttpRequest("POST", "logging.googleapis.com", "/v2/entries:list", {}, body))
+        assert answer.status == 400
+        assert "Invalid JSON payload" in json.loads(answer.body)["error"]["message"]
+
+
+def test_a_package_that_ends_too_early_fails_the_job(lab, cloud):
+    pool = lab.pool("")
+    uri = lab.package("x = 1")
+    content = cloud.objects.read(uri)
+    cloud.objects.write(uri, content[: len(content) // 2])
+    pool.python_package_spec.package_uris = [uri]
+    job = lab.run(pool)
+    assert job.state == STATES.JOB_STATE_FAILED
+    assert f"The package {uri} cannot be unpacked" in job.error.message
+
+
+def test_whatever_else_goes_wrong_fails_the_job_and_is_logged(lab, capsys):
+    job = lab.run(lab.pool("", env={"COLOUR": "red\0"}))
+    assert job.state == STATES.JOB_STATE_FAILED
+    assert (job.error.code, job.error.message) == (13, "ValueError: embedded null byte")
+    assert "Traceback" in capsys.readouterr().err

@@ -175,6 +175,7 @@ def test_a_job_that_cannot_run_is_refused_in_words(tuner):
         ([good], {"failed": -1}, "max_failed_trial_count is -1"),
         ([good], {"decay_curve_stopping_spec": {"use_elapsed_duration": True}}, "Stopping trials early"),
         ([double("x", 0, 1)], {"algorithm": STUDY.Algorithm.GRID_SEARCH}, "'x' is DOUBLE"),
+        ([integer("n", 0, 2**40)], {"algorithm": STUDY.Algorithm.GRID_SEARCH}, "a grid search here takes up to"),
         ([double("x", 2, 1)], {}, "expected min <= max"),
         ([double("x", 0, 1, "UNIT_LOG_SCALE")], {}, "needs more than 0"),
         ([discrete("size", 2, 1)], {}, "ascending"),
@@ -185,3 +186,11 @@ def test_a_job_that_cannot_run_is_refused_in_words(tuner):
     ):
         with pytest.raises(ApiError, match=words):
             tuner.create("", *parameters, **more)
+
+
+def test_what_goes_wrong_beside_a_trial_fails_the_job_and_is_logged(tuner, capsys):
+    script = "open(os.environ['CLOUD_ML_HP_METRIC_FILE'], 'wb').write(b'\\xff')"
+    job = tuner.run(script, integer("n", 1, 3), trials=1, parallel=1)
+    assert job.state == STATES.JOB_STATE_FAILED
+    assert "UnicodeDecodeError" in job.error.message
+    assert "Traceback" in capsys.readouterr().err
