@@ -22,7 +22,7 @@ _LOCAL_RUN = "local"
 _ENGINES = ("processes", "docker")
 _READY = r"local cloud at 127\.0\.0\.1:(\d+)"
 _ASK_SECONDS = 20.0
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+_BUCKET = re.compile(r"(?!goog)(?!.*google)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 _current: "Cloud | None" = None
 
@@ -129,7 +129,7 @@ def cloud(
         ValueError: there is no such location, engine or bucket name.
     """
     global _current
-    _check(location, bucket, containers)
+    _check(location, bucket, containers, images)
     if _current is not None:
         _current.stop()
     project = project or os.environ.get("LABKIT_CLOUD_PROJECT")
@@ -142,11 +142,16 @@ def cloud(
     return _current
 
 
-def _check(location: str, bucket: str | None, containers: str) -> None:
+def _check(location: str, bucket: str | None, containers: str, images: Mapping[str, Sequence[str]]) -> None:
     if containers not in _ENGINES:
         raise ValueError(f"containers is one of {', '.join(_ENGINES)}; got {containers!r}")
     if bucket is not None and not _BUCKET.fullmatch(bucket):
-        raise ValueError(f"bucket={bucket!r}: a bucket's name has 3 to 63 of a-z, 0-9, '-', '_', '.', without gs://")
+        raise ValueError(
+            f"bucket={bucket!r}: a bucket's name has 3 to 63 of a-z, 0-9, '-', '_', '.', without gs:// and google"
+        )
+    for image, words in images.items():
+        if isinstance(words, str) or not words:
+            raise ValueError(f'images[{image!r}] is {words!r}; a list of words is wanted, as in ["python", "train.py"]')
     if not re.fullmatch(r"[a-z]+-[a-z]+\d+", location):
         raise ValueError(f"location={location!r}: a region such as {LOCATION} or europe-west4 is wanted")
     if not _installed():

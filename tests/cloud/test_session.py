@@ -72,6 +72,17 @@ def test_a_cell_that_is_run_again_replaces_the_session():
     assert dict(os.environ) == before
 
 
+def test_a_second_cloud_knows_nothing_of_the_first():
+    from google.cloud import aiplatform
+
+    for _ in range(2):
+        with cloud() as running:
+            aiplatform.init(project=running.project, location=running.location)
+            image = "us-docker.pkg.dev/labkit-local/lab/tf-serving:1"
+            model = aiplatform.Model.upload(image, display_name="penguins", model_id="m")
+            assert model.version_id == "1"
+
+
 def test_after_an_error_everything_is_restored_but_what_the_user_has_set_since(monkeypatch):
     monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
@@ -138,6 +149,8 @@ def test_wrong_arguments_are_refused_before_the_session_that_runs_is_stopped():
     refused = [
         ({"containers": "podman"}, "containers is one of processes, docker; got 'podman'"),
         ({"bucket": "gs://mine"}, "without gs://"),
+        ({"bucket": "google-lab"}, "a bucket's name has"),
+        ({"images": {"birds:1": "python serve.py"}}, r"images\['birds:1'\] is 'python serve.py'; a list of words"),
         ({"location": "Iowa"}, "location='Iowa': a region such as"),
     ]
     with cloud() as running:

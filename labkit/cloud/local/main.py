@@ -7,6 +7,7 @@ It is ready when it writes ``local cloud at 127.0.0.1:PORT``. What a process mus
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     authority = Authority(Path(flags.folder))
+    folder = _empty(authority.folder / "run")
     storage = Storage(flags.project_number)
     hosts = accounts.Hosts(flags.project, flags.project_number)
     with Proxy(authority, hosts, upstream=environment.proxy() or "") as proxy:
@@ -42,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
         cloud = LocalCloud(
             project=flags.project,
             project_number=flags.project_number,
-            folder=authority.folder,
+            folder=folder,
             objects=Objects(storage),
-            containers=Containers(authority.folder, given, engine=flags.containers, images=json.loads(flags.images)),
+            containers=Containers(folder, given, engine=flags.containers, images=json.loads(flags.images)),
             environment=given,
             stopping=stopping,
         )
@@ -61,6 +63,13 @@ def main(argv: list[str] | None = None) -> int:
         server.stop(_GRACE_SECONDS).wait()
         services.stop()
     return 0
+
+
+def _empty(folder: Path) -> Path:
+    """A folder with nothing in it: an earlier cloud of the same kernel had the same one, and its models are gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def _flags(argv: list[str] | None) -> argparse.Namespace:
