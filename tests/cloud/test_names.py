@@ -50,3 +50,7 @@ def test_the_callers_own_data_is_left_alone():
     assert json_format.MessageToDict(request.instances[0]) == {"a": "projects/other/locations/x"}
     job = types.CustomJob(labels={"from": "projects/other/locations/x"})
     assert settled(job).labels["from"] == "projects/other/locations/x"
+    endpoint = types.Endpoint(display_name="projects/other/locations/x", description="projects/other/locations/x")
+    assert settled(types.Endpoint(endpoint)) == endpoint
+    container = types.ModelContainerSpec(env=[{"name": "SOURCE", "value": "projects/other/locations/x"}])
+    assert settled(container).env[0].value == "projects/other/locations/x"

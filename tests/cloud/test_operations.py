@@ -60,3 +60,18 @@ def test_what_was_forgotten_is_not_found():
     for ask in (operations.get, operations.forget, lambda name: operations.wait(name, 1)):
         with pytest.raises(ApiError, match="not found"):
             ask(operation.name)
+
+
+def test_work_whose_operation_was_forgotten_does_not_bring_it_back():
+    operations, go_on, workers = Operations(hold=0.01), threading.Event(), []
+
+    def work():
+        workers.append(threading.current_thread())
+        go_on.wait(10)
+        return empty_pb2.Empty()
+
+    operation = start(operations, work)
+    operations.forget(operation.name)
+    go_on.set()
+    workers[0].join()
+    assert operations.list(PLACE) == []

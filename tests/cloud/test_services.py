@@ -55,6 +55,7 @@ def test_what_was_made_over_rest_is_found_over_both(services):
     assert over_rest(services, "GET", f"/v1/{name}")[1]["displayName"] == "penguins"
     found = over_rest(services, "GET", f"/v1/{PLACE}/endpoints?filter=display_name%3D%22penguins%22&pageSize=10")[1]
     assert [each["name"] for each in found["endpoints"]] == [name]
+    assert over_rest(services, "GET", f"/v1/{name}?alt=json&prettyPrint=false&key=k")[1]["displayName"] == "penguins"
     operations = over_rest(services, "GET", f"/v1/{operation['name']}")[1]
     assert operations["response"]["name"] == name
 
@@ -65,6 +66,7 @@ def test_what_was_made_over_rest_is_found_over_both(services):
         ("POST", f"/v1/{PLACE}/endpoints", b"{", 400, "Invalid JSON"),
         ("POST", f"/v1/{PLACE}/endpoints", b"[1]", 400, "Invalid JSON"),
         ("POST", f"/v1/{PLACE}/endpoints", b'{"colour": "red"}', 400, "colour"),
+        ("PATCH", f"/v1/{PLACE}/endpoints/9", b'"x"', 400, "Expected an object as endpoint, got 'x'"),
         ("GET", f"/v1/{PLACE}/endpoints/9", b"", 404, "endpoints/9"),
         ("GET", f"/v1/{PLACE}/endpoints?filter=x", b"", 400, "not understood"),
         ("GET", "/v1/projects/other/locations/us-central1/endpoints", b"", 403, "project other"),

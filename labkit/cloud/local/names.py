@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from labkit.cloud.local.local_cloud import LocalCloud
 
 _NAME = re.compile(r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)(?P<rest>/.*|$)")
-# Free structures are the caller's own; what looks like a name in them is left as it is.
-_OPAQUE = {"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue", "google.api.HttpBody"}
+# Free structures, variables and texts are the caller's own; what looks like a name in them is left as it is.
+_OPAQUE = {
+    "google.protobuf.Struct",
+    "google.protobuf.Value",
+    "google.protobuf.ListValue",
+    "google.api.HttpBody",
+    "google.cloud.aiplatform.v1.EnvVar",
+}
+_FREE_TEXT = ("display_name", "description", "version_description", "filter")
 
 
 def settle(cloud: "LocalCloud", request: Any) -> None:
@@ -55,7 +62,7 @@ def elsewhere(cloud: "LocalCloud", project: str) -> ApiError:
 def _names(message: Any) -> Iterator[tuple[Any, str, str]]:
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_STRING and isinstance(value, str):
-            if value.startswith("projects/"):
+            if value.startswith("projects/") and field.name not in _FREE_TEXT:
                 yield message, field.name, value
         elif field.type == FieldDescriptor.TYPE_MESSAGE and not _opaque(field.message_type):
             for part in [value] if hasattr(value, "ListFields") else value:

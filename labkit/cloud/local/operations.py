@@ -42,12 +42,11 @@ class Operations:
         operation.metadata.Pack(bare(metadata))
         with self._changed:
             self._by_name[operation.name] = operation
-        threading.Thread(target=self._run, args=(operation.name, work), daemon=True).start()
+        threading.Thread(target=self._run, args=(operation, work), daemon=True).start()
         return self.wait(operation.name, self._hold)
 
-    def _run(self, name: str, work: Callable[[], Any]) -> None:
-        done = operations_pb2.Operation(name=name, done=True)
-        done.metadata.CopyFrom(self._by_name[name].metadata)
+    def _run(self, begun: operations_pb2.Operation, work: Callable[[], Any]) -> None:
+        done = operations_pb2.Operation(name=begun.name, metadata=begun.metadata, done=True)
         try:
             done.response.Pack(bare(work()))
         except ApiError as error:
@@ -56,7 +55,8 @@ class Operations:
             traceback.print_exc(file=sys.stderr)
             done.error.CopyFrom(ApiError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}").proto())
         with self._changed:
-            self._by_name[name] = done
+            if done.name in self._by_name:  # or it was forgotten meanwhile
+                self._by_name[done.name] = done
             self._changed.notify_all()
 
     def get(self, name: str) -> operations_pb2.Operation:

@@ -21,6 +21,8 @@ _OPERATIONS = "google.longrunning.Operations"
 _LOCATIONS = "google.cloud.location.Locations"
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 _PLACE = "projects/*/locations/*"
+# https://cloud.google.com/apis/docs/system-parameters; those that start with $ have no other meaning either.
+_SYSTEM = ("access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _message(kind: Any, route: Route, found: dict[str, str], query: dict[str, li
     if not isinstance(fields, dict):
         raise invalid("Invalid JSON payload received. Expected an object.")
     for path, values in query.items():
-        if not path.startswith("$"):
+        if not path.startswith("$") and path not in _SYSTEM:
             _set(fields, path, values[0])
     for path, value in found.items():
         _set(fields, path, value)
@@ -105,6 +107,8 @@ def _set(fields: dict[str, Any], path: str, value: str) -> None:
     *parents, last = path.split(".")
     for parent in parents:
         fields = fields.setdefault(parent, {})
+        if not isinstance(fields, dict):
+            raise invalid(f"Invalid JSON payload received. Expected an object as {parent}, got {fields!r}.")
     fields[last] = value
 
 
