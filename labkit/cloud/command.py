@@ -54,7 +54,11 @@ def _run(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not command:
         parser.error("no program: labkit cloud run -- python train.py")
-    with session.start_local(location=given.location, bucket=given.bucket, containers=given.containers) as cloud:
+    try:
+        started = session.start_local(location=given.location, bucket=given.bucket, containers=given.containers)
+    except ValueError as error:
+        parser.error(str(error))
+    with started as cloud:
         print(f"local cloud: project {cloud.project}, {cloud.location}, bucket {cloud.bucket}", file=sys.stderr)
         try:
             program = subprocess.Popen(command)

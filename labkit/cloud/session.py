@@ -176,6 +176,7 @@ def start_local(
     timeout: float = 60.0,
 ) -> Cloud:
     """The local cloud, whatever the environment says; see `cloud`."""
+    _check(location, bucket, containers, images)
     bucket = bucket or f"{LOCAL_PROJECT}-lab"
     # One folder as long as this process lives: gRPC reads the authorities that it trusts only once.
     folder = processes.folder() / "cloud"

@@ -57,6 +57,14 @@ def test_a_program_that_does_not_exist_and_none_at_all():
     assert "labkit cloud run -- python train.py" in answer.stderr
 
 
+@pytest.mark.parametrize(("flag", "value"), [("--location", "us-nowhere1"), ("--bucket", "gs://mine")])
+def test_a_region_or_bucket_that_cannot_be_is_named_in_a_line(flag, value):
+    answer = labkit("run", flag, value, "--", "no-such-program")
+    assert answer.returncode == 2
+    assert value in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_without_a_project_there_is_nothing_to_list():
     answer = labkit("list", env={**os.environ, "LABKIT_CLOUD_PROJECT": ""})
     assert answer.returncode == 2
