@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,7 @@ def _run(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         print(f"local cloud: project {cloud.project}, {cloud.location}, bucket {cloud.bucket}", file=sys.stderr)
         try:
             program = subprocess.Popen(command)
+            signal.signal(signal.SIGTERM, lambda *_: program.terminate())
         except OSError as error:
             print(f"labkit cloud run: {command[0]!r} could not be started: {error}", file=sys.stderr)
             return _NOT_FOUND

@@ -128,13 +128,14 @@ class Leftovers:
         return self._clients[name], what
 
     def _cancel(self, one: Leftover) -> None:
-        from google.api_core.exceptions import GoogleAPICallError
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
 
         if one.kind == _BUCKET or not one.costs:
             return
         client, what = self._client(one.kind)
         if hasattr(client, f"cancel_{what}"):
-            with suppress(GoogleAPICallError):  # it has just ended by itself; if not, deleting it says why
+            with suppress(GoogleAPIError, GoogleAuthError):  # it has just ended by itself; if not, deleting it says why
                 getattr(client, f"cancel_{what}")(name=one.name)
 
     def _delete(self, one: Leftover) -> None:

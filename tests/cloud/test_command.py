@@ -4,11 +4,13 @@ The real cloud's part is tried on a local one: a program under it is told that t
 """
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import time
 
+import psutil
 import pytest
 
 from labkit.cloud import cloud
@@ -46,6 +48,16 @@ def test_a_program_runs_under_a_local_cloud_and_its_status_is_the_commands():
     assert answer.stdout == "['for-my-script']\n", answer.stderr
     assert answer.returncode == 7
     assert "bucket for-my-script" in answer.stderr
+
+
+def test_a_program_ends_with_the_command_that_is_asked_to_end():
+    program = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"
+    command = [sys.executable, "-m", "labkit", "cloud", "run", "--", sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+        pid = int(run.stdout.readline())
+        run.terminate()
+        assert run.wait(60) == 128 + signal.SIGTERM
+    assert not psutil.pid_exists(pid)
 
 
 def test_a_program_that_does_not_exist_and_none_at_all():

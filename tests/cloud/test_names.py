@@ -43,8 +43,15 @@ def test_two_locations_in_one_request_are_refused():
     assert error.value.http_status == 400
 
 
+@pytest.mark.parametrize("location", ["moon-base1", "..", "us-central1x"])
+def test_a_location_that_google_does_not_have_is_refused(location):
+    with pytest.raises(ApiError, match=r"is not one of .*europe-west4") as error:
+        settled(types.ListModelsRequest(parent=f"projects/penguin-lab/locations/{location}"))
+    assert error.value.http_status == 400
+
+
 def test_the_callers_own_data_is_left_alone():
-    request = types.PredictRequest.pb()(endpoint="projects/penguin-lab/locations/l/endpoints/1")
+    request = types.PredictRequest.pb()(endpoint="projects/penguin-lab/locations/us-central1/endpoints/1")
     json_format.ParseDict({"a": "projects/other/locations/x"}, request.instances.add())
     settle(CLOUD, request)
     assert json_format.MessageToDict(request.instances[0]) == {"a": "projects/other/locations/x"}

@@ -49,6 +49,14 @@ def test_nothing_is_written_outside_of_the_folder(objects, tmp_path, name):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["too long", "NUL"])
+def test_a_name_that_no_file_can_have_is_refused(objects, tmp_path, name):
+    objects.write(f"gs://lab/model/1/{name}", b"x")
+    with pytest.raises(ApiError, match="cannot be a file on this machine") as error:
+        objects.download_folder("gs://lab/model/1", tmp_path / "copy")
+    assert error.value.code == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_a_name_that_is_a_file_and_a_folder_is_refused(objects, tmp_path):
     objects.write("gs://lab/model/1/saved_model.pb/x", b"x")
     with pytest.raises(ApiError, match=r"gs://lab/model/1/saved_model.pb/x cannot be a file"):

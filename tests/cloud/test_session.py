@@ -217,6 +217,24 @@ def test_plain_grpc_before_the_session_does_no_harm():
     assert said == "<Cloud 'labkit-local' (local), running>\n"
 
 
+def test_grpc_is_answered_to_those_only_who_know_the_proxys_password():
+    import grpc
+    from google.cloud.location import locations_pb2
+
+    with cloud() as running:
+        children = psutil.Process().children(recursive=True)
+        ports = {each.laddr.port for one in children for each in one.net_connections() if each.status == "LISTEN"}
+        (port,) = ports - {int(os.environ["HTTPS_PROXY"].rpartition(":")[2])}
+        options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "storage.googleapis.com")]
+        with grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(), options) as channel:
+            ask = channel.unary_unary("/google.cloud.location.Locations/GetLocation")
+            name = f"projects/{running.project}/locations/{running.location}"
+            request = locations_pb2.GetLocationRequest(name=name).SerializeToString()
+            with pytest.raises(grpc.RpcError) as refused:
+                ask(request, timeout=20)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 def test_importing_it_is_quick():
     said = python("""
         import sys

@@ -161,7 +161,9 @@ def _head(answer: HttpAnswer, length: str, goes_on: bool) -> bytes:
         lines.append("Connection: close")
     if any(set("\r\n\0") & set(line) for line in lines):
         raise ValueError(f"an answer's header has a line break: {lines}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return "\r\n".join(
+        [*lines, "", ""]
+    ).encode()  # names and metadata may be in any script; Google sends them as UTF-8, too
 
 
 def _let_it_be_read(connection: socket.socket) -> None:

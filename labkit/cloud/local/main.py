@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         for bucket in flags.bucket:
             cloud.objects.create_bucket(bucket)
         services = Services(cloud)
-        server, proxy.grpc_port = grpc_services.serve(services, authority.grpc_credentials())
+        server, proxy.grpc_port = grpc_services.serve(services, authority.grpc_credentials(), proxy.connected_from)
         hosts.add("storage.googleapis.com", storage.answer)
         hosts.add("aiplatform.googleapis.com", RestServices(services).answer)
         hosts.add("logging.googleapis.com", logging_app(cloud))

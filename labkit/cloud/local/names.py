@@ -1,10 +1,14 @@
 """Resource names: whose project they are in, and where."""
 
+import ast
 import re
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.cloud.aiplatform_v1 import types
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from labkit.cloud.local.status import ApiError, invalid
@@ -32,7 +36,8 @@ def settle(cloud: "LocalCloud", request: Any) -> None:
         request: a protobuf message; changed in place.
 
     Raises:
-        ApiError: PERMISSION_DENIED, a name is in another project; INVALID_ARGUMENT, names are in different locations.
+        ApiError: PERMISSION_DENIED, a name is in another project; INVALID_ARGUMENT, names are in different locations,
+            or in one that Google does not have.
     """
     location = None
     for message, field, name in _names(request):
@@ -41,6 +46,8 @@ def settle(cloud: "LocalCloud", request: Any) -> None:
             continue
         if match["project"] not in (cloud.project, cloud.project_number):
             raise elsewhere(cloud, match["project"])
+        if match["location"] not in regions():
+            raise invalid(f"Location {match['location']!r} is not one of {', '.join(regions())}.")
         location = location or match["location"]
         if match["location"] != location:
             raise invalid(
@@ -48,6 +55,16 @@ def settle(cloud: "LocalCloud", request: Any) -> None:
                 "must be in one location."
             )
         setattr(message, field, f"projects/{cloud.project_number}/locations/{match['location']}{match['rest']}")
+
+
+@cache
+def regions() -> list[str]:
+    """The regions that the SDK knows of, read from its source: an import would take the whole SDK with it, a second."""
+    source = Path(types.__file__).parents[2] / "aiplatform" / "constants" / "base.py"
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SUPPORTED_REGIONS":
+            return sorted(ast.literal_eval(node.value.args[0]))
+    raise LookupError(f"there are no SUPPORTED_REGIONS in {source}")
 
 
 def elsewhere(cloud: "LocalCloud", project: str) -> ApiError:

@@ -137,10 +137,10 @@ class Objects:
         root = folder.resolve()
         files = []
         for info in found:
-            path = (root / info.name_below_prefix).resolve()
-            if not path.is_relative_to(root) or info.name_below_prefix.startswith("/"):
-                raise invalid(f"The object {info.uri} would be written outside of the folder it is copied to.")
             try:
+                path = (root / info.name_below_prefix).resolve()
+                if not path.is_relative_to(root) or info.name_below_prefix.startswith("/"):
+                    raise invalid(f"The object {info.uri} would be written outside of the folder it is copied to.")
                 if info.uri.endswith("/"):
                     path.mkdir(parents=True, exist_ok=True)
                 else:
@@ -151,4 +151,6 @@ class Objects:
                 raise invalid(
                     f"The object {info.uri} cannot be a file: another one is a file or a folder there."
                 ) from None
+            except (OSError, ValueError) as error:  # too long a name, a NUL in it, no room
+                raise invalid(f"The object {info.uri} cannot be a file on this machine: {error}") from None
         return files

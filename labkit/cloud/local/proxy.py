@@ -52,12 +52,18 @@ class Proxy:
         self._expected = b"Basic " + base64.b64encode(f"labkit:{authority.secret}".encode())
         self._lock = threading.Lock()
         self._stopping = False
+        self._to_grpc: set[int] = set()
         self._open: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self._accepting = threading.Thread(target=self._accept, name=f"proxy {self.port}", daemon=True)
         self._accepting.start()
+
+    def connected_from(self, port: int) -> bool:
+        """Whether a client that knew the secret is connected to gRPC by way of this port of loopback."""
+        with self._lock:
+            return port in self._to_grpc
 
     def stop(self) -> None:
         """Close all connections and listen no more. Calling it again does nothing."""
@@ -97,8 +103,13 @@ class Proxy:
                     client.close()
                     return
                 thread = threading.Thread(target=self._serve, args=(client,), name="proxied client", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # too many threads: this client has to come again
+                    print(f"proxy: {error}", file=sys.stderr, flush=True)
+                    client.close()
+                    continue
                 self._threads.add(thread)
-                thread.start()
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -143,7 +154,14 @@ class Proxy:
         if self.grpc_port is None:
             raise ConnectionError("gRPC is not answered yet")
         server = socket.create_connection(("127.0.0.1", self.grpc_port), timeout=_SECONDS)
-        self._join(client, server)
+        own = server.getsockname()[1]
+        with self._lock:
+            self._to_grpc.add(own)
+        try:
+            self._join(client, server)
+        finally:
+            with self._lock:
+                self._to_grpc.discard(own)
 
     def _http(self, client: socket.socket, host: str) -> None:
         client.settimeout(_SECONDS)

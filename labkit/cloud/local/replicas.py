@@ -121,7 +121,9 @@ class Replicas:
     def _all_up(self, replicas: list[Replica]) -> bool:
         return all(replica.state != State.STARTING for replica in replicas)
 
-    def resize(self, minimum: int, maximum: int, cpu_target: int | None = 60, requests_per_minute: int | None = None) -> None:
+    def resize(
+        self, minimum: int, maximum: int, cpu_target: int | None = 60, requests_per_minute: int | None = None
+    ) -> None:
         """Set limits and targets anew; replicas come and go in the background."""
         with self._changed:
             self._autoscaler.minimum, self._autoscaler.maximum = minimum, maximum

@@ -1,10 +1,7 @@
 """Which RPC is answered by which method: the one place that both doors, gRPC and REST, ask."""
 
-import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,7 +18,7 @@ from labkit.cloud.local.models import Models
 from labkit.cloud.local.operations import bare
 from labkit.cloud.local.pipelines import Pipelines
 from labkit.cloud.local.prediction import Prediction
-from labkit.cloud.local.status import ApiError, invalid
+from labkit.cloud.local.status import ApiError
 
 PACKAGE = "google.cloud.aiplatform.v1"
 VERTEX = {
@@ -62,14 +59,11 @@ class LocationsService:
 
     def GetLocation(self, request: locations_pb2.GetLocationRequest) -> locations_pb2.Location:
         location = request.name.rpartition("/")[2]
-        if location not in regions():
-            raise invalid(f"Location {location!r} is not one of {', '.join(regions())}.")
         return locations_pb2.Location(name=request.name, location_id=location)
 
     def ListLocations(self, request: locations_pb2.ListLocationsRequest) -> locations_pb2.ListLocationsResponse:
-        found = [
-            locations_pb2.Location(name=f"{request.name}/locations/{each}", location_id=each) for each in regions()
-        ]
+        parent = f"{request.name}/locations"
+        found = [locations_pb2.Location(name=f"{parent}/{each}", location_id=each) for each in names.regions()]
         return locations_pb2.ListLocationsResponse(locations=found)
 
 
@@ -90,16 +84,6 @@ class ProjectsService:
             display_name=self._cloud.project,
             state=Project.State.ACTIVE,
         )
-
-
-@cache
-def regions() -> list[str]:
-    """The regions that the SDK knows of, read from its source: an import would take the whole SDK with it, a second."""
-    source = Path(types.__file__).parents[2] / "aiplatform" / "constants" / "base.py"
-    for node in ast.parse(source.read_text()).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SUPPORTED_REGIONS":
-            return sorted(ast.literal_eval(node.value.args[0]))
-    raise LookupError(f"there are no SUPPORTED_REGIONS in {source}")
 
 
 @dataclass(frozen=True)

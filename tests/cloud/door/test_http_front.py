@@ -132,6 +132,14 @@ def test_an_exception_becomes_an_answer_and_is_logged(door, capsys):
     assert "KeyError: 'no such thing'" in capsys.readouterr().err
 
 
+def test_headers_may_be_in_any_script(door):
+    door.answer = lambda request: HttpAnswer(headers={"x-goog-meta-name": "ペンギン"}, body=b"fine")
+    with door.session() as session:
+        answer = session.get("https://storage.googleapis.com/", timeout=20)
+    assert answer.content == b"fine"
+    assert answer.headers["x-goog-meta-name"].encode("latin-1").decode() == "ペンギン"
+
+
 def test_an_answer_cannot_be_split_by_a_header(door):
     door.answer = lambda request: HttpAnswer(headers={"x-goog-meta-a": "b\r\nSet-Cookie: c"})
     with door.session() as session:
