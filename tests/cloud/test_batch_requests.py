@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.cloud.local.batch_inputs import Instance
-from labkit.cloud.local.batch_requests import MOST_BYTES, Asker
+from labkit.cloud.local.batch_requests import Asker
 from labkit.cloud.local.http_messages import HttpAnswer
+from labkit.cloud.local.replicas import LARGEST_BODY
 from labkit.cloud.local.status import ApiError
 
 
@@ -70,11 +71,11 @@ def test_a_request_holds_no_more_than_fits():
         return HttpAnswer(200, {}, json.dumps({"predictions": [0] * (body.count(b",") + 1)}).encode())
 
     sizes = []
-    large, too_large = Instance(b"1" * 400_000, b'"large"'), Instance(b"1" * MOST_BYTES, b'"too large"')
+    large, too_large = Instance(b"1" * 400_000, b'"large"'), Instance(b"1" * LARGEST_BODY, b'"too large"')
     outcomes = ask(predict, [large] * 8 + [too_large], size=64)
-    assert len(sizes) == 3 and max(sizes) <= MOST_BYTES
+    assert len(sizes) == 3 and max(sizes) <= LARGEST_BODY
     assert [outcome.error is None for outcome in outcomes] == [True] * 8 + [False]
-    assert str(MOST_BYTES) in outcomes[-1].error.message
+    assert str(LARGEST_BODY) in outcomes[-1].error.message
 
 
 def test_parameters_stand_beside_the_instances():

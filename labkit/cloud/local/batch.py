@@ -1,6 +1,5 @@
 """Batch prediction jobs: the part of Vertex AI's JobService that is about them."""
 
-import grpc
 from google.cloud.aiplatform_v1 import types
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
@@ -11,7 +10,7 @@ from labkit.cloud.local.batch_run import BatchRun
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.machines import MOST_REPLICAS, vcpus
 from labkit.cloud.local.resources import new_id, page
-from labkit.cloud.local.status import ApiError, invalid
+from labkit.cloud.local.status import invalid, unimplemented
 
 
 class BatchPredictionJobs:
@@ -76,7 +75,7 @@ def check(job: types.BatchPredictionJob) -> None:
     if bool(job.model) == bool(job.unmanaged_container_model):
         raise invalid("Exactly one of model and unmanaged_container_model must be set.")
     if job.generate_explanation:
-        raise _unimplemented("generate_explanation")
+        raise unimplemented("generate_explanation")
     _check_input(job.input_config)
     _check_instances(job.instance_config, job.input_config.instances_format)
     _check_output(job.output_config)
@@ -85,7 +84,7 @@ def check(job: types.BatchPredictionJob) -> None:
 
 def _check_input(config: types.BatchPredictionJob.InputConfig) -> None:
     if config.instances_format == "bigquery" or config.bigquery_source:
-        raise _unimplemented("Input from BigQuery")
+        raise unimplemented("Input from BigQuery")
     if config.instances_format not in FORMATS:
         raise invalid(
             f"Unsupported instances_format {config.instances_format!r}. Expected one of {', '.join(FORMATS)}."
@@ -112,9 +111,9 @@ def _check_instances(config: types.BatchPredictionJob.InstanceConfig, format: st
 
 def _check_output(config: types.BatchPredictionJob.OutputConfig) -> None:
     if config.predictions_format == "bigquery" or config.bigquery_destination:
-        raise _unimplemented("Output to BigQuery")
+        raise unimplemented("Output to BigQuery")
     if config.predictions_format == "csv":
-        raise _unimplemented("predictions_format 'csv'")
+        raise unimplemented("predictions_format 'csv'")
     if config.predictions_format != "jsonl":
         raise invalid(f"Unsupported predictions_format {config.predictions_format!r}. Expected jsonl.")
     _check_uri("output_config.gcs_destination.output_uri_prefix", config.gcs_destination.output_uri_prefix)
@@ -140,9 +139,3 @@ def _check_machines(job: types.BatchPredictionJob) -> None:
 def _check_uri(field: str, uri: str) -> None:
     if not uri.startswith("gs://") or not uri.removeprefix("gs://").partition("/")[0]:
         raise invalid(f"{field}: {uri!r} is no Cloud Storage URI. Expected gs://BUCKET/NAME.")
-
-
-def _unimplemented(what: str) -> ApiError:
-    return ApiError(
-        grpc.StatusCode.UNIMPLEMENTED, f"{what} is not part of the local cloud; docs/cloud.md lists what is."
-    )

@@ -11,9 +11,9 @@ import orjson
 
 from labkit.cloud.local.batch_inputs import Instance
 from labkit.cloud.local.http_messages import HttpAnswer
+from labkit.cloud.local.replicas import LARGEST_BODY
 from labkit.cloud.local.status import ApiError
 
-MOST_BYTES = 1_500_000  # of a request's body; Vertex AI's limit for predictions
 _FEWEST_BYTES = len(b'{"instances":[]}')
 _UNANSWERED = (502, 503, 504)  # nobody answered in time: halves would wait as long
 _MOST_WORDS = 1000  # of a container's answer, repeated in an error
@@ -45,7 +45,7 @@ class Asker:
     def __init__(self, predict: Callable[[bytes], HttpAnswer], parameters: bytes = b"") -> None:
         self._predict = predict
         self._end = b'],"parameters":' + parameters + b"}" if parameters else b"]}"
-        self._room = MOST_BYTES - _FEWEST_BYTES - len(self._end)
+        self._room = LARGEST_BODY - _FEWEST_BYTES - len(self._end)
 
     def outcomes(
         self, instances: Iterable[Instance], *, size: int, side_by_side: int, stopped: Callable[[], bool]
@@ -94,7 +94,7 @@ class Asker:
 
     def _not_sent(self, instance: Instance) -> Outcome:
         problem = instance.problem or (
-            f"The instance takes {len(instance.sent)} bytes; a request has at most {MOST_BYTES}."
+            f"The instance takes {len(instance.sent)} bytes; a request has at most {LARGEST_BODY}."
         )
         return Outcome(instance, error=ApiError(grpc.StatusCode.INVALID_ARGUMENT, problem))
 

@@ -2,7 +2,6 @@
 
 import threading
 
-import grpc
 from google.cloud.aiplatform_v1 import types
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
@@ -11,7 +10,7 @@ from labkit.cloud.local import custom_jobs, job_states
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.resources import new_id, page
 from labkit.cloud.local.search import Search
-from labkit.cloud.local.status import ApiError, invalid
+from labkit.cloud.local.status import invalid, unimplemented
 from labkit.cloud.local.tuning import Tuning, end_trials
 
 
@@ -93,13 +92,7 @@ def check(job: types.HyperparameterTuningJob) -> None:
     if not study.metrics or not study.metrics[0].metric_id:
         raise invalid("study_spec.metrics is required: what is to be optimized.")
     if len(study.metrics) > 1:
-        raise _unimplemented("A study of several metrics")
+        raise unimplemented("A study of several metrics")
     stopping = ("decay_curve_stopping_spec", "median_automated_stopping_spec", "convex_automated_stopping_spec")
     if any(field in study for field in stopping):
-        raise _unimplemented("Stopping trials early")
-
-
-def _unimplemented(what: str) -> ApiError:
-    return ApiError(
-        grpc.StatusCode.UNIMPLEMENTED, f"{what} is not part of the local cloud; docs/cloud.md lists what is."
-    )
+        raise unimplemented("Stopping trials early")

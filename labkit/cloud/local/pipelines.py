@@ -13,7 +13,7 @@ from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.models import Models
 from labkit.cloud.local.operations import bare
 from labkit.cloud.local.resources import new_id, page
-from labkit.cloud.local.status import ApiError, invalid
+from labkit.cloud.local.status import ApiError, invalid, unimplemented
 from labkit.cloud.local.training import output_directories, train
 
 _CUSTOM_TASK = "/custom_task_"
@@ -119,9 +119,9 @@ def job_spec(pipeline: types.TrainingPipeline) -> types.CustomJobSpec:
         ApiError: UNIMPLEMENTED, it is another kind of pipeline; INVALID_ARGUMENT, the inputs are not understood.
     """
     if _CUSTOM_TASK not in pipeline.training_task_definition:
-        raise _unimplemented(f"The training task {pipeline.training_task_definition!r}", "custom_task_1.0.0.yaml")
+        raise unimplemented(f"The training task {pipeline.training_task_definition!r}")
     if pipeline.input_data_config:
-        raise _unimplemented("A training pipeline with a dataset", "training code that reads its data itself")
+        raise unimplemented("A training pipeline with a dataset (training code can read its data itself)")
     inputs: Any = json_format.MessageToDict(bare(pipeline).training_task_inputs)
     spec = types.CustomJobSpec.pb()()
     try:
@@ -129,13 +129,6 @@ def job_spec(pipeline: types.TrainingPipeline) -> types.CustomJobSpec:
     except json_format.ParseError as error:
         raise invalid(f"training_task_inputs is not understood. {error}") from None
     return types.CustomJobSpec(types.CustomJobSpec.wrap(spec))
-
-
-def _unimplemented(what: str, instead: str) -> ApiError:
-    return ApiError(
-        grpc.StatusCode.UNIMPLEMENTED,
-        f"{what} is not part of the local cloud; what is: {instead}. docs/cloud.md lists all.",
-    )
 
 
 def _code(number: int) -> grpc.StatusCode:

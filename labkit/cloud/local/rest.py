@@ -14,8 +14,8 @@ from google.api import httpbody_pb2
 from google.protobuf import json_format
 
 from labkit.cloud.local.http_messages import HttpAnswer, HttpRequest
-from labkit.cloud.local.services import PACKAGE, VERTEX, Answer, Services, unimplemented
-from labkit.cloud.local.status import ApiError, invalid
+from labkit.cloud.local.services import PACKAGE, VERTEX, Answer, Services
+from labkit.cloud.local.status import ApiError, invalid, unimplemented
 
 _OPERATIONS = "google.longrunning.Operations"
 _LOCATIONS = "google.cloud.location.Locations"

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from google.cloud.aiplatform_v1 import types
 from google.cloud.location import locations_pb2
 from google.longrunning import operations_pb2
@@ -18,7 +17,7 @@ from labkit.cloud.local.models import Models
 from labkit.cloud.local.operations import bare
 from labkit.cloud.local.pipelines import Pipelines
 from labkit.cloud.local.prediction import Prediction
-from labkit.cloud.local.status import ApiError
+from labkit.cloud.local.status import unimplemented
 
 PACKAGE = "google.cloud.aiplatform.v1"
 VERTEX = {
@@ -162,15 +161,6 @@ def _messages(service: str) -> Any:
 
         return resourcemanager_v3
     return operations_pb2 if "longrunning" in service else locations_pb2
-
-
-def unimplemented(what: str) -> ApiError:
-    """The error for a call that the local cloud does not answer."""
-    return ApiError(
-        grpc.StatusCode.UNIMPLEMENTED,
-        f"{what} is not part of the local cloud; docs/cloud.md lists what is. The real one answers it: "
-        'cloud("your-project").',
-    )
 
 
 def _rpcs(service: object) -> Iterable[str]:

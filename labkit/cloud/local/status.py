@@ -55,6 +55,13 @@ def unmet(message: str) -> ApiError:
     return ApiError(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
+def unimplemented(what: str) -> ApiError:
+    """What the request asks for is not part of the local cloud."""
+    return ApiError(
+        grpc.StatusCode.UNIMPLEMENTED, f"{what} is not part of the local cloud; docs/cloud.md lists what is."
+    )
+
+
 def not_found(message: str) -> ApiError:
     """What the request names is not there."""
     return ApiError(grpc.StatusCode.NOT_FOUND, message)
