@@ -201,3 +201,24 @@ def test_taking_a_port_that_is_taken_says_so(model_server_image, saved_models):
         port = int(first.rest_url.rsplit(":", 1)[1])
         with pytest.raises(ServerStartError, match=rf"127\.0\.0\.1:{port}.*address already in use"):
             labkit.serve(saved_models.half_plus[3], backend="docker", image=model_server_image, rest_api_port=port)
+
+
+def test_the_local_cloud_runs_an_image_as_replicas(model_server_image, saved_models, tmp_path):
+    """`cloud(containers="docker")`: Vertex AI's container contract, with containers that are some."""
+    from labkit.cloud.local.containers import Containers, ServingContainer
+    from labkit.cloud.local.replicas import Replicas
+
+    container = ServingContainer(
+        "labkit-replica",
+        model_server_image,
+        "/v1/models/default:predict",
+        "/v1/models/default",
+        args=("--rest_api_port=8080", "--model_name=default", "--model_base_path=$(AIP_STORAGE_URI)"),
+        files=saved_models.half_plus[2],
+    )
+    names = "--filter=name=labkit-labkit-replica"
+    with Replicas(Containers(tmp_path, {}, engine="docker"), container, minimum=2, maximum=2) as replicas:
+        assert json.loads(replicas.predict(b'{"instances": [1.0]}').body) == {"predictions": [2.5]}
+        assert replicas.available == 2
+        assert len(docker("ps", "--quiet", names).split()) == 2
+    until(lambda: not docker("ps", "--all", "--quiet", names), "they are gone", seconds=30)
