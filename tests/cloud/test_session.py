@@ -222,8 +222,9 @@ def test_grpc_is_answered_to_those_only_who_know_the_proxys_password():
     from google.cloud.location import locations_pb2
 
     with cloud() as running:
-        children = psutil.Process().children(recursive=True)
-        ports = {each.laddr.port for one in children for each in one.net_connections() if each.status == "LISTEN"}
+        children = psutil.Process().children()
+        (local,) = [child for child in children if "labkit.cloud.local.main" in child.cmdline()]
+        ports = {each.laddr.port for each in local.net_connections() if each.status == "LISTEN"}
         (port,) = ports - {int(os.environ["HTTPS_PROXY"].rpartition(":")[2])}
         options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "storage.googleapis.com")]
         with grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(), options) as channel:
