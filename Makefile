@@ -13,7 +13,7 @@ help:
 	@echo "make test         check the style, then run all tests and labs"
 	@echo "make check        check the style only"
 	@echo "make labs         execute all labs again and store their outputs"
-	@echo "make bench        measure REST against gRPC and the model server beside others (ARGS=--quick for a short run)"
+	@echo "make bench        measure REST against gRPC, the model server beside others, the local cloud (ARGS=--quick for a short run)"
 	@echo "make soak         load the model server for half an hour and write docs/reliability.md (ARGS=--quick: two minutes)"
 	@echo "make lock         write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make fresh-clean  remove the environment, caches and everything the labs wrote"

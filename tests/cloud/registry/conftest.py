@@ -115,3 +115,8 @@ def running():
 def containers():
     """Counts the containers that run."""
     return lambda: len(running())
+
+
+@pytest.fixture
+def endpoint(vertex):
+    return vertex.endpoint()

@@ -6,24 +6,12 @@ import threading
 import grpc
 import pytest
 
-from labkit.cloud.local.status import ApiError
 from labkit.waiting import wait_until
+
+from .refusals import refused
 
 PARENT = "projects/123456789012/locations/europe-west4"
 CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
-
-
-def refused(call, *words):
-    with pytest.raises(ApiError) as raised:
-        call()
-    for word in words:
-        assert word in raised.value.message
-    return raised.value.code
-
-
-@pytest.fixture
-def endpoint(vertex):
-    return vertex.endpoint()
 
 
 @pytest.fixture

@@ -5,18 +5,11 @@ import pytest
 from google.cloud.aiplatform_v1 import types
 
 from labkit.cloud.local.serving import serving_container
-from labkit.cloud.local.status import ApiError
+
+from .refusals import refused
 
 PARENT = "projects/123456789012/locations/europe-west4"
 PREBUILT = "europe-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"
-
-
-def refused(call, *words):
-    with pytest.raises(ApiError) as raised:
-        call()
-    for word in words:
-        assert word in raised.value.message
-    return raised.value.code
 
 
 @pytest.fixture

@@ -14,18 +14,7 @@ from google.protobuf import json_format, struct_pb2
 from labkit.cloud.local.status import ApiError
 from labkit.waiting import wait_until
 
-
-def refused(call, *words):
-    with pytest.raises(ApiError) as raised:
-        call()
-    for word in words:
-        assert word in raised.value.message
-    return raised.value.code
-
-
-@pytest.fixture
-def endpoint(vertex):
-    return vertex.endpoint()
+from .refusals import refused
 
 
 @pytest.fixture
