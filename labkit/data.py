@@ -78,6 +78,21 @@ def digits(seed: int = 0) -> Dataset:
     return _split(Examples({"image": images}, bunch.target.astype(np.int32)), tuple("0123456789"), seed)
 
 
+def bitmaps(images: np.ndarray) -> np.ndarray:
+    """Digits as black and white drawings: each cell becomes a block of 4 x 4 pixels with as much ink.
+
+    The inverse of how those digits were made, but for where in its block a pixel is black, which nobody kept.
+
+    Args:
+        images: (rows, 8, 8, 1), ink from 0 to 16, as `digits` has them.
+
+    Returns:
+        float32 (rows, 32, 32, 1) of zeros and ones.
+    """
+    place = np.arange(16, dtype=np.float32).reshape(4, 4)  # which pixel of a block is the next to be black
+    return (np.tile(place, (8, 8))[..., np.newaxis] < images.repeat(4, axis=1).repeat(4, axis=2)).astype(np.float32)
+
+
 def _split(examples: Examples, classes: tuple[str, ...], seed: int) -> Dataset:
     order = np.random.default_rng(seed).permutation(len(examples))
     cut = len(examples) // 4

@@ -26,6 +26,9 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from labkit.browser import find, javascript
+from labkit.errors import EnvironmentProblem
+
 PYTHONS = SpecifierSet(">=3.11,<3.14")
 LOCK = Path(__file__).resolve().parent.parent / "requirements.lock"
 GIB = 2**30
@@ -36,13 +39,6 @@ PORTS = {
     8501: "you serve REST on the usual port; the labs take free ones",
     8888: "you open JupyterLab on its usual port; it takes the next free one",
 }
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-BROWSER_FILES = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "C:/Program Files/Google/Chrome/Application/chrome.exe",
-    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
-)
 SET_UP = "run `make lab`, or install requirements.lock as README.md says"
 
 # In a process of its own: importing TensorFlow takes seconds and would claim the GPU's memory here.
@@ -93,11 +89,11 @@ def examine(lock: Path = LOCK) -> list[Finding]:
     Args:
         lock: the requirements file with exact versions that installed packages are compared with.
     """
-    slow = (tensorflow, browser, npm, docker, model_server)
+    slow = (tensorflow, browser, docker, model_server)
     with ThreadPoolExecutor(len(slow)) as pool:
         started = [pool.submit(check) for check in slow]
         quick = [python(), packages(lock)]
-        rest = [memory(), disk(), *ports(), jupyter()]
+        rest = [memory(), disk(), *ports(), jupyter(), tensorflow_js()]
         tensorflow_findings, *programs = (check.result() for check in started)
     return [*quick, *tensorflow_findings, *rest, *programs]
 
@@ -251,20 +247,21 @@ def _answer(program: str, *arguments: str) -> str | None:
 
 def browser() -> Finding:
     """A Chromium-based browser that can run without a window."""
-    paths = [path for name in BROWSERS if (path := shutil.which(name))]
-    paths += [file for file in BROWSER_FILES if Path(file).is_file()]
-    for path in paths:
-        # On Windows `--version` opens a window instead of answering.
-        answer = Path(path).name if os.name == "nt" else _answer(path, "--version")
-        if answer:
-            return Finding("Browser", "ok", answer)
-    found = f"{Path(paths[0]).name} does not start" if paths else "no Chromium, Chrome or Edge"
-    return Finding("Browser", "not needed", found, "labs 06 and 07 (models in a browser)")
+    try:
+        path = str(find.find_browser())
+        return Finding("Browser", "ok", find.version(path))
+    except EnvironmentProblem as problem:
+        return Finding("Browser", "not needed", str(problem), "labs 06 and 07 (models in a browser)")
 
 
-def npm() -> Finding:
-    """npm, which fetches TensorFlow.js."""
-    return _program("npm", ["--version"], "labs 06 and 07 (they fetch TensorFlow.js with it)")
+def tensorflow_js() -> Finding:
+    """TensorFlow.js, which the set-up fetches."""
+    try:
+        javascript.packages()
+    except EnvironmentProblem as problem:
+        return Finding("TensorFlow.js", "not needed", str(problem), "labs 06 and 07 (models in a browser)")
+    (version,) = (one.version for one in javascript.locked() if one.name == "@tensorflow/tfjs")
+    return Finding("TensorFlow.js", "ok", version)
 
 
 def docker() -> Finding:

@@ -4,9 +4,11 @@ LabkitError
 ├── CloudError            a session with the cloud did not start, or left something behind
 ├── EnvironmentProblem    something this machine lacks: a program, a package, a port
 ├── MeasurementFailed     a measurement could not be made, or would not mean what it says
+├── ModelConversionError  a model has no equal in the format it is to be written in
 ├── ModelFolderError      a model folder is missing, mis-nested or incomplete
 ├── NotebookError         a lab that does not run, or breaks a rule of the house
 ├── ProcessError          a child process did not start or stopped too early
+│   ├── BrowserError      ... and it was a browser, or the page in it failed
 │   └── ServerStartError  ... and it was a model server
 ├── RequestError          a model server answered with an error
 └── WarmupError           a request for a model's warm-up does not fit the model
@@ -37,6 +39,10 @@ class MeasurementFailed(LabkitError):
     """A measurement could not be made, or would not mean what it says."""
 
 
+class ModelConversionError(LabkitError):
+    """A model cannot be written in a format, or would give other answers there; nothing was written."""
+
+
 class ModelFolderError(LabkitError):
     """A model folder does not hold what a model server expects."""
 
@@ -55,6 +61,10 @@ class ProcessError(LabkitError):
     def __init__(self, message: str, log: str = "") -> None:
         super().__init__(message)
         self.log = log
+
+
+class BrowserError(ProcessError):
+    """A browser ended too early, or the page in it failed or never answered; `log` holds what the browser said."""
 
 
 class ServerStartError(ProcessError):

@@ -39,6 +39,7 @@ class ManagedProcess:
         env: Mapping[str, str] | None,
         cwd: str | None,
         afterwards: Sequence[str],
+        pass_fds: Sequence[int],
     ) -> None:
         self.name = name
         self.log_path = _log_file(name)
@@ -52,6 +53,7 @@ class ManagedProcess:
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **(env or {})},
                     cwd=cwd,
+                    pass_fds=pass_fds,
                     **group,
                 )
             except OSError as error:
@@ -206,6 +208,7 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     afterwards: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> ManagedProcess:
     """Start `command` and return it when it is ready.
 
@@ -217,12 +220,13 @@ def start(
         env: environment variables on top of this process's own.
         cwd: its working folder.
         afterwards: a command to run once it has ended, whether it was stopped or this process is gone.
+        pass_fds: file descriptors that it inherits under their numbers; not on Windows.
 
     Raises:
         ProcessError: it could not be started, ended before it was ready, or was not ready in time; it is not left
             running.
     """
-    process = ManagedProcess(command, name, env, cwd, afterwards)
+    process = ManagedProcess(command, name, env, cwd, afterwards, pass_fds)
     _guard.watch(process.pid, afterwards)
     if ready is not None:
         try:

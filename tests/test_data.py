@@ -85,3 +85,11 @@ def test_take_chooses_the_same_rows_of_every_column() -> None:
     assert rows(test.take(slice(3, 5))) == rows(test)[3:5]
     assert rows(test.take(np.array([7, 0]))) == [rows(test)[7], rows(test)[0]]
     assert test.take(slice(3, 5)).labels.tolist() == test.labels[3:5].tolist()
+
+
+def test_a_bitmap_has_the_ink_of_its_digit_in_every_block() -> None:
+    images = data.digits().test.inputs["image"]
+    drawings = data.bitmaps(images)
+    assert (drawings.shape, drawings.dtype) == ((len(images), 32, 32, 1), np.float32)
+    assert set(np.unique(drawings)) == {0, 1}
+    np.testing.assert_array_equal(drawings.reshape(-1, 8, 4, 8, 4).sum(axis=(2, 4)), images[..., 0])

@@ -1,6 +1,7 @@
 """`labkit doctor` looks at real things: these tests put real things in its way."""
 
 import importlib.metadata
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import tomllib
 import pytest
 
 from labkit import doctor
+from labkit.browser import find, javascript
 
 
 @pytest.fixture
@@ -152,29 +154,34 @@ def test_a_kernel_of_another_python_is_named(kernel):
     assert finding.verdict.endswith("-m ipykernel install --sys-prefix")
 
 
+@pytest.fixture
+def no_installed_browser(monkeypatch):
+    """No browser in macOS's and Windows's folders for programs: only those on PATH count."""
+    monkeypatch.setattr(find, "_MAC", ())
+    monkeypatch.setattr(find, "_WINDOWS", ())
+
+
 def test_programs_that_answer(programs):
     programs("google-chrome", 'echo "Google Chrome 156.0"')
-    programs("npm", "echo 11.1.0")
     programs("docker", '[ "$1" = version ] && echo 28.0.1')
     programs("tensorflow_model_server", 'echo "TensorFlow ModelServer: 2.19.1"; echo "TensorFlow Library: 2.19.1"')
-    found = [check() for check in (doctor.browser, doctor.npm, doctor.docker, doctor.model_server)]
-    assert [one.state for one in found] == ["ok"] * 4
-    assert [one.found for one in found] == ["Google Chrome 156.0", "11.1.0", "28.0.1", "TensorFlow ModelServer: 2.19.1"]
+    found = [check() for check in (doctor.browser, doctor.docker, doctor.model_server)]
+    assert [one.state for one in found] == ["ok"] * 3
+    assert [one.found for one in found] == ["Google Chrome 156.0", "28.0.1", "TensorFlow ModelServer: 2.19.1"]
 
 
-def test_programs_that_are_not_there(programs, monkeypatch):
-    monkeypatch.setattr(doctor, "BROWSER_FILES", ())
-    found = [check() for check in (doctor.browser, doctor.npm, doctor.docker, doctor.model_server)]
-    assert [one.state for one in found] == ["not needed"] * 4
-    assert [one.found for one in found] == ["no Chromium, Chrome or Edge", *["not installed"] * 3]
-    assert "not needed unless lab 02's container part" in [one.verdict for one in found]
+def test_programs_that_are_not_there(programs, no_installed_browser):
+    browser, *others = [check() for check in (doctor.browser, doctor.docker, doctor.model_server)]
+    assert [one.state for one in (browser, *others)] == ["not needed"] * 3
+    assert browser.found.startswith("No Chromium, Chrome or Edge was found. Install one")
+    assert [one.found for one in others] == ["not installed"] * 2
+    assert "not needed unless lab 02's container part" in [one.verdict for one in others]
 
 
-def test_programs_that_fail(programs, monkeypatch):
-    monkeypatch.setattr(doctor, "BROWSER_FILES", ())
+def test_programs_that_fail(programs, no_installed_browser):
     programs("chromium-browser", 'echo "requires the chromium snap to be installed" >&2; exit 1')
     programs("docker", 'echo "Cannot connect to the Docker daemon" >&2; exit 1')
-    assert doctor.browser().found == "chromium-browser does not start"
+    assert "chromium-browser is there but does not start" in doctor.browser().found
     assert doctor.docker().found == "installed, but does not answer"
 
 
@@ -182,6 +189,16 @@ def test_a_browser_that_starts_is_preferred_to_one_that_does_not(programs):
     programs("chromium", "exit 1")
     programs("msedge", 'echo "Edge 156"')
     assert doctor.browser() == doctor.Finding("Browser", "ok", "Edge 156")
+
+
+def test_tensorflow_js_is_here_or_not_fetched_yet(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_JAVASCRIPT", str(tmp_path))
+    finding = doctor.tensorflow_js()
+    assert finding.verdict == "not needed unless labs 06 and 07 (models in a browser)"
+    assert "make environment" in finding.found
+    (javascript.place() / "node_modules").mkdir(parents=True)
+    version = json.loads((javascript.MANIFEST / "package.json").read_text())["dependencies"]["@tensorflow/tfjs"]
+    assert doctor.tensorflow_js() == doctor.Finding("TensorFlow.js", "ok", version)
 
 
 def labkit_doctor(**variables):
@@ -194,7 +211,7 @@ def test_the_command_prints_every_line_and_succeeds_where_nothing_required_is_mi
     answer = labkit_doctor()
     assert answer.returncode == 0, answer.stdout + answer.stderr
     subjects = ["Python", "Packages", "TensorFlow", "GPU", "Memory", "Disk", "Port 8500", "Port 8501", "Port 8888"]
-    for subject in [*subjects, "Jupyter", "Browser", "npm", "docker", "tensorflow_model_server"]:
+    for subject in [*subjects, "Jupyter", "TensorFlow.js", "Browser", "docker", "tensorflow_model_server"]:
         assert f"│ {subject} " in answer.stdout
     assert answer.stdout.endswith("Everything that the labs require is here.\n")
 

@@ -19,6 +19,8 @@ from packaging.version import Version
 import labkit
 
 LOCK_COMMAND = "pip install --no-deps --require-hashes -r requirements.lock"
+JAVASCRIPT_COMMAND = "python -m labkit.browser.javascript"
+NPM = "labkit/browser/npm"
 PACKAGE_COMMAND = "pip install --no-deps --no-build-isolation -e ."
 BLOCK = re.compile(r"^(\S.*?)\n((?:^ .*\n)+)", flags=re.MULTILINE)
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
@@ -96,6 +98,7 @@ def test_the_conda_environment_takes_everything_but_python_from_the_lock(reposit
     assert python_fits(python, pyproject)
     assert LOCK_COMMAND in text
     assert PACKAGE_COMMAND in text
+    assert JAVASCRIPT_COMMAND in text
 
 
 def test_the_apple_gpu_environment_pins_what_pyproject_allows(repository, pyproject):
@@ -120,6 +123,7 @@ def test_the_readme_gives_the_same_commands(repository):
     readme = (repository / "README.md").read_text()
     assert f".venv/bin/python -m {LOCK_COMMAND}" in readme
     assert f".venv/bin/python -m {PACKAGE_COMMAND}" in readme
+    assert f".venv/bin/{JAVASCRIPT_COMMAND}" in readme
 
 
 def test_binder_installs_chromium_with_apt(repository):
@@ -136,7 +140,8 @@ def checkout(repository, tmp_path):
     folder.mkdir()
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(repository / name, folder)
-    shutil.copytree(repository / ".ci", folder / ".ci")
+    for name in (".ci", NPM):
+        shutil.copytree(repository / name, folder / name)
     (folder / "programs").mkdir()
     return folder
 
@@ -148,12 +153,12 @@ def program(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
+def make(checkout: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """`make`, which sees no programs but a shell's own and those in `programs`."""
     for tool in ("sh", "make", "rm", "awk", "touch", "env", "bash", "dirname"):
         if not (checkout / "programs" / tool).exists():
             (checkout / "programs" / tool).symlink_to(shutil.which(tool))
-    variables = {"PATH": str(checkout / "programs"), "HOME": str(checkout)}
+    variables = {"PATH": str(checkout / "programs"), "HOME": str(checkout), **environment}
     command = [checkout / "programs" / "make", *arguments]
     return subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, timeout=100)
 
@@ -188,18 +193,52 @@ def test_make_passes_over_a_python_that_does_not_start(checkout):
     answer = make(checkout, ".venv/bin/python")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert f"1/3  A new environment in .venv with python3 ({version})" in answer.stdout
+    assert f"1/4  A new environment in .venv with python3 ({version})" in answer.stdout
     assert (checkout / ".venv" / "bin" / "pip").exists()
 
 
 def test_make_has_nothing_to_do_the_second_time(checkout):
-    ready = [checkout / ".venv" / "bin" / "python", checkout / ".venv" / "bin" / "uv", checkout / ".venv" / "ready"]
+    ready = [checkout / ".venv" / name for name in ("bin/python", "bin/uv", "ready", "javascript")]
     for file in ready:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     assert make(checkout, "--question", "environment").returncode == 0
-    os.utime(ready[-1], (0, 0))  # as after a change of the lock
-    assert make(checkout, "--question", "environment").returncode == 1
+    for file in ready[-2:]:
+        os.utime(file, (0, 0))  # as after a change of its lock
+        assert make(checkout, "--question", "environment").returncode == 1
+        file.touch()
+
+
+@pytest.fixture
+def without_network(checkout):
+    """The checkout with all packages, but a Python that says it could not fetch TensorFlow.js."""
+    for name in ("bin/uv", "ready"):
+        (checkout / ".venv" / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / ".venv" / name).touch()
+    says = 'case "$*" in *labkit.browser.javascript) echo "no network"; exit 1 ;; esac'
+    program(checkout, "offline", says)
+    (checkout / "programs" / "offline").rename(checkout / ".venv" / "bin" / "python")
+    program(checkout, "labkit", 'echo "labkit $*"')
+    (checkout / "programs" / "labkit").rename(checkout / ".venv" / "bin" / "labkit")
+    os.utime(checkout / ".venv" / "bin" / "python", (0, 0))
+    return checkout
+
+
+def test_make_opens_the_labs_without_tensorflow_js_and_tries_again_the_next_time(without_network):
+    for _ in range(2):
+        answer = make(without_network, "lab")
+        assert answer.returncode == 0, answer.stderr
+        step, said, advice, opened = answer.stdout.splitlines()
+        assert step.startswith("4/4  TensorFlow.js")
+        assert said == "no network"
+        assert "The labs in the browser wait for it, no others" in advice
+        assert opened == "labkit lab"
+
+
+def test_make_does_not_go_on_without_tensorflow_js_on_ci(without_network):
+    answer = make(without_network, "lab", LABKIT_CI="1")
+    assert answer.returncode != 0
+    assert "labkit lab" not in answer.stdout
 
 
 def ci(checkout: Path) -> subprocess.CompletedProcess:
@@ -211,7 +250,7 @@ def ci(checkout: Path) -> subprocess.CompletedProcess:
 
 
 def test_ci_runs_make_test_and_ends_with_its_status(checkout):
-    for present in ("python3", "docker", "dockerd", "ps"):
+    for present in ("python3", "docker", "dockerd", "chromium", "ps"):
         program(checkout, present, "exit 0")
     answer = ci(checkout)
     assert answer.returncode == 7
@@ -225,5 +264,5 @@ def test_ci_installs_what_a_bare_machine_lacks(checkout):
     assert answer.returncode == 7, answer.stderr
     update, install, command, _ = answer.stdout.splitlines()
     assert update.startswith("update")
-    assert install.endswith(" python3 python3-venv docker.io procps")
+    assert install.endswith(" python3 python3-venv docker.io chromium procps")
     assert command.endswith(" docker-cli")

@@ -85,3 +85,18 @@ def test_digits_scale_full_ink_to_one(digits_model) -> None:
 
     (scale,) = [layer for layer in digits_model.layers if isinstance(layer, Rescaling)]
     assert np.asarray(scale(np.array([0.0, 8.0, 16.0], np.float32))).tolist() == [0, 0.5, 1]
+
+
+def test_drawings_are_recognised_and_come_from_plain_layers() -> None:
+    from labkit import models
+
+    start.seed()
+    sets = data.digits()
+    some = sets.train.labels < 3
+    train = data.Examples({"drawing": data.bitmaps(sets.train.inputs["image"][some])}, sets.train.labels[some])
+    model = models.drawings(train, classes=3)
+    some = sets.test.labels < 3
+    answers = model.predict(data.bitmaps(sets.test.inputs["image"][some]), verbose=0)
+    assert answers.shape == (some.sum(), 3)
+    assert (answers.argmax(axis=1) == sets.test.labels[some]).mean() > 0.97
+    assert model.get_layer("features").output.shape == (None, 64)

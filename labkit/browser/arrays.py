@@ -1,0 +1,56 @@
+"""Arrays in JSON, as page/arrays.js writes and reads them: ``{"$array": dtype, "shape": [...], "base64": "..."}``."""
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as JSON; numpy arrays and numbers anywhere in it are kept with their type.
+
+    Arrays become what TensorFlow.js takes: all floats float32, bool uint8, whole numbers but uint8 int32.
+
+    Raises:
+        TypeError: something JSON cannot carry, an array of another type, or a whole number of more than 32 bits.
+    """
+    return json.dumps(value, default=_packed).encode()
+
+
+def loads(text: bytes) -> Any:
+    """The inverse of what the page's `encode` wrote: arrays come back as numpy arrays."""
+    return json.loads(text, object_hook=_unpacked)
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if not isinstance(value, np.ndarray):
+        raise TypeError(
+            f"a {type(value).__name__} cannot be sent to a page; give numbers, strings, lists or numpy arrays"
+        )
+    array = _for_a_page(value)
+    return {"$array": array.dtype.name, "shape": array.shape, "base64": base64.b64encode(array.tobytes()).decode()}
+
+
+def _for_a_page(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "f":
+        return np.ascontiguousarray(array, "<f4")
+    if array.dtype in (np.bool_, np.uint8):
+        return np.ascontiguousarray(array, np.uint8)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"an array of {array.dtype} cannot be sent to a page; give one of numbers")
+    limits = np.iinfo(np.int32)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise TypeError(f"an array goes from {array.min()} to {array.max()}; a page has whole numbers of 32 bits")
+    return np.ascontiguousarray(array, "<i4")
+
+
+def _unpacked(value: dict) -> Any:
+    if "$array" not in value:
+        return value
+    data = base64.b64decode(value["base64"])
+    if value["$array"] == "bool":
+        return np.frombuffer(data, np.uint8).astype(bool).reshape(value["shape"])
+    return np.frombuffer(data, np.dtype(value["$array"])).reshape(value["shape"]).copy()

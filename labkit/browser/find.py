@@ -1,0 +1,76 @@
+"""Which browser runs pages without a window: the one that was named, else the first Chromium, Chrome or Edge here."""
+
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from labkit.errors import EnvironmentProblem
+
+NAMED_BY = "LABKIT_BROWSER"
+PROGRAMS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "microsoft-edge",
+    "microsoft-edge-stable",
+    "msedge",
+)
+_MAC = (
+    "Google Chrome.app/Contents/MacOS/Google Chrome",
+    "Chromium.app/Contents/MacOS/Chromium",
+    "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+)
+_WINDOWS = (r"Google\Chrome\Application\chrome.exe", r"Microsoft\Edge\Application\msedge.exe")
+_INSTALL = (
+    "Install one (Debian: sudo apt-get install chromium; Ubuntu: sudo snap install chromium; macOS: brew install "
+    f"--cask google-chrome; Windows has Edge), or name one: {NAMED_BY}=/path/to/chrome"
+)
+
+
+def find_browser(named: str | os.PathLike[str] | None = None) -> Path:
+    """The browser to use: `named`, else what the variable ``LABKIT_BROWSER`` names, else the first found that starts.
+
+    Args:
+        named: a program's name or path.
+
+    Raises:
+        EnvironmentProblem: the named one is not there, or none was found.
+    """
+    source, wanted = ("browser", named) if named is not None else (NAMED_BY, os.environ.get(NAMED_BY))
+    if wanted:
+        if path := shutil.which(wanted):
+            return Path(path)
+        raise EnvironmentProblem(f"{source} is {str(wanted)!r}, but there is no such program. {_INSTALL}")
+    found = [path for path in _candidates() if Path(path).is_file()]
+    for path in found:
+        if version(path):
+            return Path(path)
+    if found:
+        raise EnvironmentProblem(f"{found[0]} is there but does not start. {_INSTALL}")
+    raise EnvironmentProblem(f"No Chromium, Chrome or Edge was found. {_INSTALL}")
+
+
+def _candidates() -> list[str]:
+    paths = [path for name in PROGRAMS if (path := shutil.which(name))]
+    for folder in (Path("/Applications"), Path.home() / "Applications"):
+        paths += [str(folder / name) for name in _MAC]
+    for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
+        if folder := os.environ.get(variable):
+            paths += [os.path.join(folder, name) for name in _WINDOWS]
+    return paths
+
+
+@functools.cache
+def version(path: str) -> str:
+    """What a browser says it is, such as ``Chromium 156.0.8078.108``; empty if it does not start (a snap's stub)."""
+    if os.name == "nt":
+        return Path(path).name  # there `--version` opens a window instead of answering
+    try:
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

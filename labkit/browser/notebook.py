@@ -1,0 +1,158 @@
+"""A page inside the notebook: in an IFrame where the reader's browser reaches this machine, else in a widget.
+
+direct    an IFrame with the page server's own address: JupyterLab on this machine
+proxy     an IFrame below Jupyter's own address, by jupyter-server-proxy: JupyterHub, Binder, a tunnel
+widget    the page's modules inside an anywidget, everything by kernel messages: Colab, VS Code
+picture   nobody is watching (nbclient, nbval): a picture of the page, taken in a headless browser
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Self
+
+from labkit.browser import arrays
+from labkit.browser.devtools import Browser
+from labkit.browser.page_server import PageServer
+
+WAYS = ("direct", "proxy", "widget", "picture")
+CHOSEN_BY = "LABKIT_SHOW"
+_READY = "document.querySelector('.labkit')?.getAttribute('aria-busy') === 'false'"
+_shown: dict[str, "Shown"] = {}
+
+
+def show(
+    page: str,
+    *,
+    files: Mapping[str, str | os.PathLike[str] | bytes],
+    about: Mapping[str, Any],
+    alt: str,
+    height: int = 520,
+    through: str | None = None,
+    press: str = "",
+) -> "Shown":
+    """Show a page in the notebook; let it stand in a cell's last line.
+
+    Shown again, from a re-run cell, it replaces the page of the same name that was shown before.
+
+    Args:
+        page: ``draw`` or ``fine_tune``; labkit/browser/page/draw/draw.js and its like say which files they read.
+        files: by name a file, a folder or bytes, as for `labkit.browser.run`.
+        about: what the page reads as ``page.json``.
+        alt: what is to be seen, in words, for who does not see it.
+        height: of the IFrame in CSS pixels.
+        through: ``direct``, ``proxy``, ``widget`` or ``picture``; by default what fits this kernel, or the variable
+            ``LABKIT_SHOW``.
+        press: the words on a button that is pressed before a picture is taken.
+
+    Raises:
+        EnvironmentProblem: the JavaScript packages are not installed; for a picture, there is no browser.
+        ValueError: no such page, file or way.
+    """
+    way = through or os.environ.get(CHOSEN_BY) or _fitting_way()
+    if way not in WAYS:
+        raise ValueError(f"a page is shown through one of {', '.join(WAYS)}, not {way!r}; look at {CHOSEN_BY}")
+    if page in _shown:
+        _shown.pop(page).stop()
+    given = {**files, "page.json": json.dumps(dict(about)).encode()}
+    _shown[page] = Shown(page, given, alt=alt, height=height, way=way, press=press)
+    return _shown[page]
+
+
+class Shown:
+    """A page that is shown until it is stopped, or its kernel ends.
+
+    Attributes:
+        way: how it is shown: ``direct``, ``proxy``, ``widget`` or ``picture``.
+        server: its `PageServer`; its `requests` are all that the page has asked for.
+        handed_over: what the reader last handed over from the page, None before that. Arrays are numpy arrays.
+    """
+
+    def __init__(self, page: str, files: Mapping[str, Any], *, alt: str, height: int, way: str, press: str) -> None:
+        self.way = way
+        self.handed_over: Any = None
+        self._alt, self._height, self._press = alt, height, press
+        self.server = PageServer(page, files=files, receive=self._receive)
+        self._widget: Any = None
+        if way == "widget":
+            from labkit.browser.widget import PageWidget
+
+            self._widget = PageWidget(page, files, height=height, receive=self._receive)
+
+    def stop(self) -> None:
+        """The page can be asked for no more; what is on the screen stays there. Calling it again does nothing."""
+        self.server.stop()
+        if self._widget is not None:
+            self._widget.close()
+
+    def picture(self, *, width: int = 900, dark: bool = False) -> bytes:
+        """A PNG of the page as a headless browser shows it, once it is ready.
+
+        Args:
+            width: in CSS pixels.
+            dark: whether in dark colours.
+
+        Raises:
+            BrowserError: the page did not become ready.
+            EnvironmentProblem: there is no browser.
+        """
+        with Browser() as browser:
+            tab = browser.open(self.server.url, width=width, height=self._height, dark=dark)
+            tab.wait_for(_READY)
+            if self._press:
+                tab.click_button(self._press)
+                tab.wait_for(_READY)
+            return tab.picture()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return self._alt
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        words = {"text/plain": self._alt}
+        if self.way == "picture":
+            return words | {"image/png": self.picture()}, {"image/png": {"alt": self._alt}}
+        if self._widget is not None:
+            return self._widget._repr_mimebundle_()
+        url = self.server.url
+        if self.way == "proxy":
+            url = f"{_base_url()}proxy/{self.server.port}/{self.server.token}/"
+        frame = (
+            f'<iframe src="{url}" title="{self._alt}" style="width: 100%; height: {self._height}px; border: 0" '
+            'allow="clipboard-write"></iframe>'
+        )
+        return words | {"text/html": frame}
+
+    def _receive(self, kind: str, body: bytes) -> None:
+        if kind == "result":
+            self.handed_over = arrays.loads(body)
+
+
+def _fitting_way() -> str:
+    environment = os.environ
+    if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in environment or "VSCODE_PID" in environment:
+        return "widget"
+    if "JUPYTERHUB_SERVICE_PREFIX" in environment:
+        return "proxy"
+    # Jupyter's server names the notebook to a kernel that it starts; nbclient and nbval have none.
+    return "direct" if "JPY_SESSION_NAME" in environment else "picture"
+
+
+def _base_url() -> str:
+    """The path below which Jupyter answers: the hub's, or that of the server that started this kernel."""
+    if prefix := os.environ.get("JUPYTERHUB_SERVICE_PREFIX"):
+        return prefix
+    with contextlib.suppress(ImportError):
+        from jupyter_server.serverapp import list_running_servers
+
+        for server in list_running_servers():
+            if str(server["pid"]) == os.environ.get("JPY_PARENT_PID"):
+                return str(server["base_url"])
+    return "/"

@@ -1,0 +1,120 @@
+"""A browser that is operated from Python: pages are opened, looked at, clicked, typed into."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from labkit.browser import PageServer
+from labkit.browser.devtools import Browser
+from labkit.errors import BrowserError
+
+PAGE = b"""
+const log = (text) => { document.body.dataset.log = (document.body.dataset.log ?? '') + text + ' '; };
+export default function () {
+  document.body.innerHTML = '<button style="margin:20px">b</button><input><canvas width=100 height=80></canvas>';
+  document.querySelector('button').onclick = () => log('clicked');
+  const canvas = document.querySelector('canvas');
+  for (const kind of ['pointerdown', 'pointermove', 'pointerup']) {
+    canvas.addEventListener(kind, (event) => { if (event.buttons || kind === 'pointerup') log(kind + event.offsetX); });
+  }
+  document.querySelector('input').onkeydown = (event) => log(event.key);
+  console.log('ready', 1);
+}
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[PageServer]:
+    texts = {"job.js": ("text/javascript", PAGE), "job.json": ("application/json", b'{"backend": null, "args": {}}')}
+    with PageServer("run", texts=texts, receive=lambda *_: None) as running:
+        yield running
+
+
+def test_a_page_is_operated_by_mouse_and_keyboard(browser: Browser, server: PageServer) -> None:
+    tab = browser.open(server.url)
+    tab.wait_for("document.querySelector('canvas') !== null")
+    tab.click("button")
+    x, y, width, height = tab.box("canvas")
+    assert (width, height) == (100, 80)
+    tab.drag([(x + 10, y + 10), (x + 20, y + 10), (x + 30, y + 10)])
+    tab.click("input")
+    tab.type("typed")
+    tab.key("a")
+    tab.key("ArrowLeft")
+    tab.key("Tab", shift=True)
+    expected = ["clicked", "pointerdown10", "pointermove20", "pointermove30", "pointerup30", "a", "ArrowLeft", "Tab"]
+    assert tab.evaluate("document.body.dataset.log").split() == expected
+    assert tab.evaluate("document.querySelector('input').value") == "typeda"
+    assert tab.evaluate("document.activeElement.tagName") == "BUTTON"
+    assert "ready 1" in tab.console
+    assert server.url + "job.js" in tab.requests
+    tab.close()
+
+
+def test_a_picture_has_the_size_of_the_page_or_of_an_element(browser: Browser, server: PageServer) -> None:
+    tab = browser.open(server.url, width=640, height=320)
+    tab.wait_for("document.querySelector('canvas') !== null")
+    assert png_size(tab.picture()) == (640, 320)
+    assert png_size(tab.picture("canvas")) == (100, 80)
+    tab.close()
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">II", png[16:24])
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_page_is_told_what_scheme_its_user_prefers(browser: Browser, server: PageServer, dark: bool) -> None:
+    tab = browser.open(server.url, dark=dark)
+    assert tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is dark
+    tab.close()
+
+
+def test_what_fails_in_the_page_is_an_error_with_its_words(browser: Browser, server: PageServer) -> None:
+    tab = browser.open(server.url)
+    with pytest.raises(BrowserError, match="ReferenceError: absent is not defined"):
+        tab.evaluate("absent()")
+    with pytest.raises(BrowserError, match=r"nothing that matches 'table'"):
+        tab.click("table")
+    tab.evaluate("console.warn('look here')")
+    with pytest.raises(BrowserError, match=r"(?s)not true within 0.1 s.*look here"):
+        tab.wait_for("false", timeout=0.1)
+    with pytest.raises(BrowserError, match=r"refused Page\.fly"):
+        tab.send("Page.fly")
+    with pytest.raises(BrowserError, match="could not be opened"):
+        tab.go_to("http://127.0.0.1:9/")
+    tab.close()
+
+
+def test_no_other_machine_is_reached_even_by_name(browser: Browser) -> None:
+    tab = browser.open("about:blank")
+    with pytest.raises(BrowserError, match="ERR_NAME_NOT_RESOLVED"):
+        tab.go_to("http://localhost.example/")
+
+
+def test_nothing_is_left_of_a_browser_and_it_listens_to_nobody() -> None:
+    descriptors = psutil.Process().num_fds()
+    with Browser() as browser:
+        mine = [psutil.Process(browser.pid), *psutil.Process(browser.pid).children(recursive=True)]
+        assert len(mine) > 1
+        ports = [c for p in mine for c in p.net_connections("tcp") if c.status == "LISTEN"]
+        assert ports == []
+        tab = browser.open("about:blank")
+    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in mine)
+    assert psutil.Process().num_fds() <= descriptors
+    with pytest.raises(BrowserError):
+        tab.evaluate("1")
+
+
+def test_a_browser_that_ends_is_an_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'cannot open display'\nexit 3\n")
+    broken.chmod(0o755)
+    descriptors = psutil.Process().num_fds()
+    with pytest.raises(BrowserError, match=r"(?s)exit status 3.*cannot open display"):
+        Browser(browser=broken)
+    assert psutil.Process().num_fds() <= descriptors
