@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labkit.bench import payload, results, wire
     from labkit.bench.breakdown import phases
     from labkit.bench.comparison import compare
+    from labkit.bench.distance import DistantServer
     from labkit.bench.images import image_files
     from labkit.bench.load import closed_loop, open_loop
     from labkit.bench.message_size import predicted_bytes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CountingRelay": "relay",
+    "DistantServer": "distance",
     "GrpcTarget": "targets",
     "RestTarget": "targets",
     "closed_loop": "load",
@@ -36,6 +38,7 @@ _HOMES = {
 _MODULES = ("payload", "results", "wire")
 __all__ = [
     "CountingRelay",
+    "DistantServer",
     "GrpcTarget",
     "RestTarget",
     "closed_loop",

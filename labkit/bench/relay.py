@@ -5,11 +5,13 @@
         relay.connections[0].bytes_sent
 
 Counted are the bytes that programs write and read. What the kernel adds below them (TCP, IP and Ethernet headers, some
-66 bytes a packet) is not. Every byte takes a detour through this process, so nothing is to be timed through a relay.
+66 bytes a packet) is not. Every byte takes a detour through this process, so nothing is to be timed through a relay,
+but for what a far server costs (`labkit.bench.distance`).
 """
 
 import asyncio
 import os
+import selectors
 import socket
 import struct
 import threading
@@ -21,7 +23,8 @@ from urllib.parse import urlsplit
 from labkit.bench.wire_parts import RECEIVED, SENT
 
 KEEP = 64 * 2**20
-_BUFFER = 2**20  # bytes under way to an end that reads slowly; then the other end is not read any more
+_BUFFER = 2**20  # bytes that wait for an end that reads slowly; then the other end is not read any more
+_UNDER_WAY = 64 * 2**20  # bytes of one direction that were read and did not arrive yet; then no more are read
 _RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
@@ -79,6 +82,14 @@ class Connection:
             return bytes(self._kept[direction])
 
 
+Way = Callable[..., None]
+
+
+def _at_once(action: Callable[..., None], *arguments: object) -> None:
+    """The way on one machine."""
+    action(*arguments)
+
+
 class CountingRelay:
     """Listens on this machine only, and forwards every connection to one address.
 
@@ -88,6 +99,8 @@ class CountingRelay:
         address: where the relay listens, for gRPC: ``127.0.0.1:PORT``.
         url: the same for HTTP: ``http://127.0.0.1:PORT``.
     """
+
+    _selector: type[selectors.BaseSelector] = selectors.DefaultSelector
 
     def __init__(self, address: str, *, keep: int = KEEP) -> None:
         """From now on connections are forwarded.
@@ -107,7 +120,7 @@ class CountingRelay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.url = f"http://{self.address}"
-        self._loop = asyncio.SelectorEventLoop()
+        self._loop = asyncio.SelectorEventLoop(self._selector())
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=f"relay {self.address}", daemon=True)
         self._thread.start()
@@ -149,83 +162,118 @@ class CountingRelay:
         while self._ends:  # until each has been told that it is closed
             await asyncio.sleep(0)
 
+    def _way(self) -> Way:
+        """One direction of a new connection: how what is sent gets to the other end."""
+        return _at_once
+
     def _accepted(self) -> "_End":
-        return _End(SENT, Connection(self._keep), self._ends, self._forward)
+        return _End(SENT, Connection(self._keep), self._way(), self._ends, self._forward)
 
     def _forward(self, client: "_End") -> None:
         if self._stopping.is_set():
             return  # `_serve` closes it
         self._connections.append(client.connection)
-        client.reaching = self._loop.create_task(self._reach_server(client))
+        client.way(self._reach, client)
+
+    def _reach(self, client: "_End") -> None:
+        if not self._stopping.is_set():
+            client.reaching = self._loop.create_task(self._reach_server(client))
 
     async def _reach_server(self, client: "_End") -> None:
-        server = _End(RECEIVED, client.connection, self._ends)
+        server = _End(RECEIVED, client.connection, self._way(), self._ends)
         try:
             await self._loop.create_connection(lambda: server, *self._server)
         except (OSError, UnicodeError) as error:  # the latter for a name that none can have, as "a..b"
             host, port = self._server
             client.connection.failure = f"{host}:{port} could not be reached: {error}"
-            client.reset()
+            server.way(client.reset)
         else:
             client.join(server)
 
 
 class _End(asyncio.Protocol):
-    """One of a forwarded connection's two ends. What comes in here is recorded, then goes out at the other end."""
+    """One of a forwarded connection's two ends. What comes in here is recorded, then goes its way to the other end."""
 
     def __init__(
         self,
         direction: str,
         connection: Connection,
+        way: Way,
         ends: set["_End"],
         made: Callable[["_End"], None] = lambda _: None,
     ) -> None:
-        self.connection = connection
+        self.connection, self.way = connection, way
         self.transport: asyncio.Transport
         self.reaching: asyncio.Task | None = None  # held here, for the event loop does not hold its tasks
         self._direction, self._ends, self._made = direction, ends, made
         self._other: _End | None = None
-        self._ended = False
+        self._under_way = 0
+        self._full = self._said_all = self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         transport.pause_reading()
         transport.set_write_buffer_limits(_BUFFER)
+        # else a small piece waits until the one before is acknowledged; asyncio sets it for what it opens itself only
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ends.add(self)
         self._made(self)
 
-    def join(self, other: "_End") -> None:
-        """The other end is there, too: bytes may flow."""
-        self._other, other._other = other, self
-        for end in (self, other):
-            end.transport.resume_reading()
+    def join(self, server: "_End") -> None:
+        """The server is reached: it says so to this end, the client's, and hears in return that bytes may flow."""
+        self._other, server._other = server, self
+        server.way(self._reached)
+
+    def _reached(self) -> None:
+        self.transport.resume_reading()
+        self.way(self._other.transport.resume_reading)
 
     def data_received(self, data: bytes) -> None:
         self.connection.record(self._direction, data)
-        self._other.transport.write(data)
+        self._under_way += len(data)
+        self.way(self._pass_on, data)
+        self._read_or_wait()
+
+    def _pass_on(self, data: bytes) -> None:
+        self._under_way -= len(data)
+        if not self._other.transport.is_closing():
+            self._other.transport.write(data)
+        self._read_or_wait()
 
     def eof_received(self) -> bool:
         """Nothing more will come from here; the way back stays open, as the client or server itself had it."""
+        self._said_all = True
+        self.way(self._pass_on_end)
+        return True
+
+    def _pass_on_end(self) -> None:
         self._ended = True
         with suppress(OSError):  # the other end is gone; the next write will say so
             self._other.transport.write_eof()
         if self._other._ended:
             self.transport.close()
             self._other.transport.close()
-        return True
 
     def pause_writing(self) -> None:
-        self._other.transport.pause_reading()
+        self._full = True
+        self._other._read_or_wait()
 
     def resume_writing(self) -> None:
-        self._other.transport.resume_reading()
+        self._full = False
+        self._other._read_or_wait()
+
+    def _read_or_wait(self) -> None:
+        if self._said_all:
+            return  # else asyncio would read the end again
+        if self._other._full or self._under_way > _UNDER_WAY:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._ends.discard(self)
-        if self._other and error:
-            self._other.reset()
-        elif self._other:
-            self._other.transport.close()
+        if self._other:
+            self.way(self._other.reset if error else self._other.transport.close)
 
     def reset(self) -> None:
         """Close so that the program at this end sees "connection reset", not an ordinary end."""

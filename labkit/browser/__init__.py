@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from labkit.browser.layers_model import export_layers_model, load_weights, read_weights
     from labkit.browser.notebook import show
     from labkit.browser.page_server import PageServer
-    from labkit.browser.tflite import export_tflite
+    from labkit.browser.tflite import check_tflite, export_tflite
 
 _HOMES = {
     "PageServer": "page_server",
+    "check_tflite": "tflite",
     "export_graph_model": "graph_model",
     "export_layers_model": "layers_model",
     "export_tflite": "tflite",
@@ -28,6 +29,7 @@ _HOMES = {
 }
 __all__ = [
     "PageServer",
+    "check_tflite",
     "export_graph_model",
     "export_layers_model",
     "export_tflite",

@@ -6,7 +6,9 @@ widget    the page's modules inside an anywidget, everything by kernel messages:
 picture   nobody is watching (nbclient, nbval): a picture of the page, taken in a headless browser
 """
 
+import base64
 import contextlib
+import html
 import json
 import os
 import sys
@@ -113,22 +115,27 @@ class Shown:
         self.stop()
 
     def __repr__(self) -> str:
-        return self._alt
+        return f"Page: {self._alt}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        words = {"text/plain": self._alt}
-        if self.way == "picture":
-            return words | {"image/png": self.picture()}, {"image/png": {"alt": self._alt}}
         if self._widget is not None:
             return self._widget._repr_mimebundle_()
-        url = self.server.url
-        if self.way == "proxy":
-            url = f"{_base_url()}proxy/{self.server.port}/{self.server.token}/"
-        frame = (
-            f'<iframe src="{url}" title="{self._alt}" style="width: 100%; height: {self._height}px; border: 0" '
-            'allow="clipboard-write"></iframe>'
+        return {"text/html": self._picture_html() if self.way == "picture" else self._frame(), "text/plain": repr(self)}
+
+    def _picture_html(self) -> str:
+        picture = base64.b64encode(self.picture()).decode("ascii")
+        words = html.escape(self._alt)
+        return (
+            f'<figure><img alt="{words}" src="data:image/png;base64,{picture}">'
+            f"<figcaption>{words}</figcaption></figure>"
         )
-        return words | {"text/html": frame}
+
+    def _frame(self) -> str:
+        address = self.server.url
+        if self.way == "proxy":
+            address = f"{_base_url()}proxy/{self.server.port}/{self.server.token}/"
+        style = f"width: 100%; height: {self._height}px; border: 0"
+        return f'<iframe src="{html.escape(address)}" title="{html.escape(self._alt)}" style="{style}"></iframe>'
 
     def _receive(self, kind: str, body: bytes) -> None:
         if kind == "result":

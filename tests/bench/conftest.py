@@ -1,5 +1,6 @@
-"""A real server for measurements: the embedded one, its metrics on, with a model that adds up rows."""
+"""Two servers: the embedded one, its metrics on, with a model that adds up rows, and one that a test plays itself."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,3 +55,11 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sums]:
     monitoring.write_text("prometheus_config { enable: true }")
     with labkit.serve(folder / "sums", monitoring_config_file=monitoring) as server:
         yield Sums(server, f"{server.rest_url}/monitoring/prometheus/metrics", folder / "sums")
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A server that a test plays itself."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        yield listener

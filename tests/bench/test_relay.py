@@ -3,11 +3,10 @@
 import os
 import random
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -16,49 +15,13 @@ from labkit.bench.relay import Connection, CountingRelay
 from labkit.errors import MeasurementFailed
 from labkit.waiting import wait_until
 
-MEGABYTE = 2**20
-RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    """A server that a test plays itself."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
-        yield listener
+from .sockets import MEGABYTE, address, connect, pair, receive, reset
 
 
 @pytest.fixture
 def relay(listener: socket.socket) -> Iterator[CountingRelay]:
     with CountingRelay(address(listener)) as relay:
         yield relay
-
-
-def address(listener: socket.socket) -> str:
-    return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-def connect(to: str) -> socket.socket:
-    host, port = to.split(":")
-    return socket.create_connection((host, int(port)), timeout=30)
-
-
-@contextmanager
-def pair(relay: CountingRelay, listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A client's socket and the server's, the relay between them."""
-    with connect(relay.address) as client:
-        server, _ = listener.accept()
-        with server:
-            server.settimeout(30)
-            yield client, server
-
-
-def receive(end: socket.socket, size: int) -> bytes:
-    """So many bytes; fewer if they end before."""
-    data = bytearray()
-    while len(data) < size and (piece := end.recv(min(MEGABYTE, size - len(data)))):
-        data += piece
-    return bytes(data)
 
 
 def wait_for_the_end(relay: CountingRelay) -> None:
@@ -74,11 +37,6 @@ def send_what_is_taken(end: socket.socket, size: int) -> int:
         while sent < size:
             sent += end.send(bytes(MEGABYTE))
     return sent
-
-
-def reset(end: socket.socket) -> None:
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-    end.close()
 
 
 def test_what_was_read_is_recorded_already(relay, listener):

@@ -1,0 +1,102 @@
+/** Two small charts, loss and accuracy by epoch, and the same figures as a table for who does not see them. */
+import { make } from '../elements.js';
+
+const WIDTH = 260;
+const HEIGHT = 150;
+const LEFT = 38;
+const RIGHT = 44;
+const TOP = 20;
+const BOTTOM = 32;
+const MOST_DOTS = 25; // with more epochs they would hide the line
+
+/**
+ * Makes the charts and adds them to `parent`.
+ * @param {Element} parent
+ * @returns {{show: (history: {epoch: number, loss: number, accuracy: number}[], epochs: number) => void}} `show` draws
+ *   what there is so far, on axes for all epochs
+ */
+export function createChart(parent) {
+  const charts = make('div', 'lk-ft-charts');
+  const details = make('details', 'lk-note');
+  const table = make('table', 'lk-ft-table');
+  details.append(make('summary', '', {}, 'These figures as a table'), table);
+  parent.append(charts, details);
+  const show = (history, epochs) => {
+    const most = history.length ? Math.max(...history.map(({ loss }) => loss)) : 1;
+    charts.replaceChildren(
+      lineChart('Loss', history.map(({ epoch, loss }) => [epoch, loss]), epochs, most, (value) => value.toFixed(2)),
+      lineChart('Accuracy', history.map(({ epoch, accuracy }) => [epoch, accuracy]), epochs, 1, inPercent),
+    );
+    fillTable(table, history);
+  };
+  return { show };
+}
+
+function inPercent(value) {
+  return `${Math.round(value * 100)} %`;
+}
+
+function lineChart(title, points, epochs, most, words) {
+  const x = (epoch) => LEFT + ((WIDTH - LEFT - RIGHT) * epoch) / epochs;
+  const y = (value) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value / most);
+  const chart = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: 'lk-ft-chart', role: 'img' });
+  chart.setAttribute('aria-label', describe(title, points, words));
+  chart.append(text(title, { x: LEFT, y: 12, class: 'lk-ft-chart-title' }));
+  for (const value of [0, most / 2, most]) {
+    chart.append(
+      svg('line', { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: 'lk-ft-grid' }),
+      text(words(value), { x: LEFT - 5, y: y(value) + 3.5, 'text-anchor': 'end' }),
+    );
+  }
+  for (const epoch of ticks(epochs)) {
+    chart.append(text(String(epoch), { x: x(epoch), y: HEIGHT - BOTTOM + 13, 'text-anchor': 'middle' }));
+  }
+  chart.append(text('epoch', { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, 'text-anchor': 'middle' }));
+  if (points.length === 0) return chart;
+  const places = points.map(([epoch, value]) => [x(epoch), y(value)]);
+  const [lastX, lastY] = places.at(-1);
+  const dotted = places.length <= MOST_DOTS ? places : [places.at(-1)];
+  chart.append(
+    svg('polyline', { points: places.map((place) => place.join()).join(' '), class: 'lk-ft-line' }),
+    ...dotted.map(([cx, cy]) => svg('circle', { cx, cy, r: 3, class: 'lk-ft-dot' })),
+    text(words(points.at(-1)[1]), { x: lastX + 7, y: lastY + 3.5, class: 'lk-ft-last' }),
+  );
+  return chart;
+}
+
+function describe(title, points, words) {
+  if (points.length === 0) return `${title} by epoch: nothing yet`;
+  const [[first, from], [last, to]] = [points[0], points.at(-1)];
+  return `${title} by epoch: ${words(from)} in epoch ${first}, ${words(to)} in epoch ${last}`;
+}
+
+/** At most six whole epochs along the axis, the last among them. */
+function ticks(epochs) {
+  const step = Math.ceil(epochs / 5);
+  const numbers = [];
+  for (let epoch = epochs; epoch >= 1; epoch -= step) numbers.unshift(epoch);
+  return numbers;
+}
+
+function fillTable(table, history) {
+  const row = (tag, cells) => {
+    const line = make('tr', '');
+    line.append(...cells.map((cell) => make(tag, '', tag === 'th' ? { scope: 'col' } : {}, cell)));
+    return line;
+  };
+  const cells = ({ epoch, loss, accuracy }) => [String(epoch), loss.toFixed(4), inPercent(accuracy)];
+  const lines = history.map((figures) => row('td', cells(figures)));
+  table.replaceChildren(row('th', ['Epoch', 'Loss', 'Accuracy']), ...lines);
+}
+
+function svg(tag, attributes) {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+function text(words, attributes) {
+  const element = svg('text', attributes);
+  element.textContent = words;
+  return element;
+}
