@@ -16,6 +16,7 @@ import grpc
 
 from bench import (
     beside,
+    browser,
     clients,
     cloud_predict,
     cloud_upload,
@@ -51,6 +52,7 @@ MEASURES = {
     "batching": beside.measure_batching,
     "upload": cloud_upload.measure_upload,
     "predict": cloud_predict.measure_predict,
+    "browser": browser.measure_browser,
 }
 
 

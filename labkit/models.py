@@ -48,7 +48,9 @@ def digits(train: Examples, epochs: int = 6) -> keras.Model:
     hidden = keras.layers.MaxPooling2D()(hidden)
     hidden = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(hidden)
     output = keras.layers.Dense(10, activation="softmax", name="probabilities")(keras.layers.Flatten()(hidden))
-    return _fit(keras.Model({"image": image}, {"probabilities": output}, name="digits"), train.inputs, train.labels, epochs)
+    return _fit(
+        keras.Model({"image": image}, {"probabilities": output}, name="digits"), train.inputs, train.labels, epochs
+    )
 
 
 def drawings(train: Examples, classes: int = 10, epochs: int = 12) -> keras.Model:

@@ -39,8 +39,10 @@ def export_layers_model(model: Any, folder: str | os.PathLike[str]) -> Path:
     written as two `Rescaling` with the numbers that it learned. Models with named inputs or outputs (a dict) have
     them in the order of `model.inputs` and `model.outputs` in the page.
 
-    One thing is up to the page: in `fit`, TensorFlow.js normalises by the statistics of the batch, and updates those
-    of the model, even in a `BatchNormalization` that is frozen. Keras does not.
+    Two things are up to the page. In `fit`, TensorFlow.js normalises by the statistics of the batch, and updates those
+    of the model, even in a `BatchNormalization` that is frozen; Keras does not (``page/frozen_batch_norm.js`` helps).
+    And on WebAssembly the gradients of convolutions are missing, and those of max pooling wrong, until
+    `registerWasmGradients` of ``page/wasm_gradients.js`` is called.
 
     Args:
         model: a built `keras.Sequential` or `keras.Model(inputs, outputs)`.

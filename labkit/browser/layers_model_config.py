@@ -59,6 +59,7 @@ FORMS: dict[str, Form] = {
     ),
     "Bidirectional": _form("merge_mode"),
     "CategoryEncoding": _form("num_tokens output_mode", special.category_encoding, sparse=(False,)),
+    "CenterCrop": _form("data_format", special.center_crop, height=(), width=()),
     "Concatenate": _form("axis", special.merge),
     "Conv1D": _form(_CONV.replace(" data_format", "") + " dilation_rate", special.convolution, groups=(1,), **_LAST),
     "Conv2D": _form(_CONV + " dilation_rate", special.convolution, groups=(1,)),

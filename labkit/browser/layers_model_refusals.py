@@ -19,7 +19,6 @@ _WAYS_OUT = {
     "AdditiveAttention": _SMALL_STEPS,
     "AlphaDropout": "What it drops gets the wrong sign there: use Dropout or GaussianDropout.",
     "Attention": "Use Dot, Softmax and Dot.",
-    "CenterCrop": "Use Cropping2D.",
     "Conv1DTranspose": _AROUND_2D,
     "Conv3DTranspose": _WRONG_IN_WASM,
     "Cropping1D": _AROUND_2D,

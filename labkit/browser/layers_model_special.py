@@ -41,6 +41,20 @@ def reshape(layer: Any, shapes: Sequence[Shapes], written: dict[str, Any]) -> Wr
     return "Reshape", {**written, "target_shape": plain(targets.pop())}
 
 
+def center_crop(layer: Any, shapes: Sequence[Shapes], written: dict[str, Any]) -> Written:
+    """A Cropping2D: TensorFlow.js's own CenterCrop is one off where one column is cut, and has no gradient."""
+    first = 2 if layer.data_format == "channels_first" else 1
+    sizes = {tuple(call[0][first : first + 2]) for call in shapes}
+    if len(sizes) != 1 or None in (size := sizes.pop()) or size[0] < layer.height or size[1] < layer.width:
+        raise refusal(
+            layer,
+            f"{TFJS} does not crop images of other than one known size, nor enlarge them",
+            "Give the input a full shape, as large as what is cut at least.",
+        )
+    cut = [size[0] - layer.height, size[1] - layer.width]
+    return "Cropping2D", {**written, "cropping": [[number // 2, number - number // 2] for number in cut]}
+
+
 def relu(layer: Any, shapes: Sequence[Shapes], written: dict[str, Any]) -> Written:
     """One of ReLU, LeakyReLU and ThresholdedReLU, which have one of the three options each."""
     given = {

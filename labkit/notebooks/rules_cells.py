@@ -39,7 +39,8 @@ def empty_cell(cell: Cell) -> Iterator[str]:
 @cell_rule
 def cell_length(cell: Cell) -> Iterator[str]:
     lines = sum(1 for line in cell.source.splitlines() if line.strip())
-    defines = re.search(r"^\s*(async\s+def|def|class)\b", cell.source, re.MULTILINE)
+    # Python's, or a script for a page, which is one function of JavaScript.
+    defines = re.search(r"^\s*(async\s+def|def|class|export\s+default)\b", cell.source, re.MULTILINE)
     limit = LINES_OF_DEFINITION if defines else LINES
     if cell.is_code and lines > limit:
         yield f"{lines} lines of code; {limit} at most ({LINES}, with a definition {LINES_OF_DEFINITION}): split it"

@@ -111,6 +111,7 @@ OFFENCES: list[tuple[str, Change]] = [
     ("empty-cell", insert(v4.new_markdown_cell(" "))),
     ("cell-length", text(TABLE, TABLE + "\npass" * 14)),
     ("cell-length", text(TABLE, TABLE + "\ndef f():" + "\n    pass" * 24)),
+    ("cell-length", text(TABLE, TABLE + '\njs = """\nexport default function () {' + "\n  f();" * 21 + '\n}"""')),
     ("text-before-code", drop("what you see")),
     ("no-install", insert(code("!pip install numpy"))),
     ("no-install", insert(code("%pip install numpy"))),

@@ -50,7 +50,8 @@ export function bitmapFromStrokes(strokes) {
  */
 export function bitmapFromInk(ink) {
   if (ink.length !== CELLS * CELLS || Array.from(ink).some((count) => !(count >= 0 && count <= BLOCK * BLOCK))) {
-    throw new RangeError(`An example is ${CELLS * CELLS} counts from 0 to ${BLOCK * BLOCK}, got ${ink.length} values: ${Array.from(ink).slice(0, 8)}...`);
+    const start = Array.from(ink).slice(0, 8);
+    throw new RangeError(`An example is ${CELLS * CELLS} counts from 0 to ${BLOCK * BLOCK}, got ${ink.length} values: ${start}...`);
   }
   const bitmap = new Float32Array(SIDE * SIDE);
   for (let i = 0; i < bitmap.length; i++) {

@@ -7,6 +7,8 @@
  */
 import { keepFrozenStatistics } from './frozen_batch_norm.js';
 
+const BETAS = [0.9, 0.999];
+const EPSILON = 1e-7; // Keras's; TensorFlow.js may take 1e-4 on WebGL, and training would go another way there
 const YIELD_MS = 20; // so often a page may paint, and hear a click, while it trains
 
 /**
@@ -83,8 +85,8 @@ export async function trainAll(tf, model, data, options = {}) {
  * @returns {Promise<{epoch: number, loss: number, accuracy: number}[]>} what was reported
  */
 export async function train(tf, model, data, { epochs, learningRate, batchSize = 32, seed = 0, report, signal }) {
-  const optimizer = tf.train.adam(learningRate);
-  model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
+  const optimizer = tf.train.adam(learningRate, ...BETAS, EPSILON);
+  model.compile({ optimizer, loss: crossEntropy, metrics: ['accuracy'] });
   const random = randomNumbers(seed);
   const history = [];
   let painted = performance.now();
@@ -127,6 +129,11 @@ export async function evaluate(tf, model, { x, labels }) {
   predicted.forEach((answer, i) => confusion[labels[i]][answer]++);
   const right = confusion.reduce((sum, row, label) => sum + row[label], 0);
   return { accuracy: right / predicted.length, confusion, predicted };
+}
+
+/** Keras's categorical cross-entropy, for each example: -log of the right class's probability. */
+function crossEntropy(targets, probabilities) {
+  return targets.mul(probabilities.clipByValue(EPSILON, 1 - EPSILON).log()).sum(-1).neg();
 }
 
 /** One step of the optimizer on some rows of the data: loss and accuracy before the step. */

@@ -1,7 +1,7 @@
 // A page inside a notebook's own page, for notebooks whose browser does not reach the kernel's machine: everything
 // that a page server would answer comes by kernel messages instead, and modules become blob addresses.
 
-const IMPORT = /(\bfrom\s*|\bimport\s*\(?\s*)(['"])(\.\.?\/[^'"]+)\2/g;
+const IMPORT = /(^(?:import|export)\b[^;'"]*?\bfrom\s*)(['"])(\.\.?\/[^'"]+)\2/gm; // whole statements, not comments
 
 /** Reads what the kernel has under a path such as "page/arrays.js"; rejects when there is nothing. */
 class Kernel {
@@ -76,6 +76,7 @@ export default {
   async render({ model, el }) {
     const kernel = new Kernel(model);
     const blobs = new Blobs(kernel);
+    el.dataset.lmSuppressShortcuts = 'true'; // arrow keys and Space are for the page, not for JupyterLab
     const root = el.attachShadow({ mode: 'open' });
     const frame = document.createElement('div');
     frame.style.cssText = `max-height: ${model.get('height')}px; overflow: auto`;

@@ -8,7 +8,6 @@ export class Asker {
 
   #options;
   #answerer = null;
-  #bitmap = null;
   #waiting = false; // a drawing has not been answered yet
   #call = null; // the promise of the call that runs
   #replacing = false;
@@ -16,6 +15,7 @@ export class Asker {
 
   /**
    * @param {object} options
+   * @param {() => Float32Array|null} options.look gives the bitmap of the drawing as it is now, null if there is none
    * @param {number} options.classes how many probabilities the model is to give
    * @param {(probabilities: Float32Array|null) => void} options.onAnswer null if nothing was drawn
    * @param {(error: Error) => void} options.onTrouble
@@ -25,12 +25,8 @@ export class Asker {
     this.#options = options;
   }
 
-  /**
-   * Asks about a bitmap as soon as it can; an older one that waits is forgotten.
-   * @param {Float32Array|null} bitmap null for empty paper, which the model is not asked about
-   */
-  ask(bitmap) {
-    this.#bitmap = bitmap;
+  /** Something was drawn: looks and asks as soon as it can. */
+  wake() {
     this.#waiting = true;
     this.#next();
   }
@@ -89,7 +85,8 @@ export class Asker {
   async #answer() {
     if (this.#stopped) return;
     this.#waiting = false;
-    this.#options.onAnswer(this.#bitmap && (await this.#timed(this.#bitmap)));
+    const bitmap = this.#options.look();
+    this.#options.onAnswer(bitmap && (await this.#timed(bitmap)));
   }
 
   async #timed(bitmap) {

@@ -53,7 +53,9 @@ class Choice {
   /** Reads the model and lets it answer on WebAssembly, which is there in every browser. */
   async start() {
     const start = performance.now();
-    this.#read = await readModel(this.#options.files, 'model');
+    this.#read = await readModel(this.#options.files, 'model').catch((error) => {
+      throw new Error(`${error.message}. The page needs a folder "model" with a model.json and its weights.`);
+    });
     this.#read.milliseconds = performance.now() - start;
     await this.#use('wasm');
     await this.#findOut();

@@ -57,7 +57,9 @@ class DrawPage {
 
   async start() {
     try {
-      const about = await this.#context.files.json('page.json');
+      const about = await this.#context.files.json('page.json').catch((error) => {
+        throw new Error(`${error.message}. The page needs a page.json that names the classes: {"classes": ["0", "1"]}`);
+      });
       this.#build(about);
       await this.#parts.choice.start();
     } catch (error) {
@@ -76,7 +78,7 @@ class DrawPage {
   }
 
   #build({ title = 'Draw a digit', classes, examples = [], tflite = null }) {
-    if (!classes?.length) throw new Error('page.json has no classes; give it the name of each class: {"classes": ["0", "1"]}');
+    if (!classes?.length) throw new Error('page.json names no classes; it is to be like {"classes": ["0", "1"]}');
     const head = make('header', 'lk-head');
     const main = make('div', 'lk-draw-main');
     const seen = make('section', 'lk-draw-seen');
@@ -84,15 +86,16 @@ class DrawPage {
     head.append(make('h2', 'lk-title', {}, title));
     const facts = createFacts();
     const asker = new Asker({
+      look: () => this.#look(),
       classes: classes.length,
       onAnswer: (probabilities) => this.#show(probabilities),
       onTrouble: (error) => this.#say(error),
       onBusy: (busy) => this.#container.setAttribute('aria-busy', String(busy)),
     });
     const choice = createChoice(head, { ...this.#context, tflite, asker, facts, onTrouble: (error) => this.#say(error) });
-    const pad = createPad(main, { label: 'Paper', onChange: () => this.#drawn() });
+    const pad = createPad(main, { label: 'Paper', onChange: () => { this.#say(null); asker.wake(); } });
     main.append(answer, seen);
-    this.#container.prepend(head, main, facts.element);
+    this.#container.append(head, this.#trouble, main, facts.element, this.#heard);
     this.#parts = { classes, pad, asker, choice, facts, ...this.#buildSeen(seen, pad, examples), ...buildAnswer(answer, classes) };
   }
 
@@ -112,13 +115,13 @@ class DrawPage {
     return { picture, note, stopWatching, example: null };
   }
 
-  #drawn() {
-    const { pad, picture, note, example, asker, classes } = this.#parts;
-    this.#say(null);
+  /** Shows what the model is asked about, and returns it; null if that is nothing. */
+  #look() {
+    const { pad, picture, note, example, classes } = this.#parts;
     const bitmap = pad.bitmap();
     paintInk(picture, inkOf(bitmap));
     note.textContent = pad.ink && example ? `An example, and the data says: ${classes[example.label]}.` : SEEN;
-    asker.ask(pad.empty ? null : bitmap);
+    return pad.empty ? null : bitmap;
   }
 
   #show(probabilities) {
@@ -127,7 +130,8 @@ class DrawPage {
     facts.showTimings(asker.timings);
     const best = probabilities && indexOfLargest(probabilities);
     winner.textContent = probabilities ? classes[best] : '?';
-    likely.textContent = probabilities ? `${probabilities[best] < 0.5 ? 'perhaps, ' : ''}probability ${percent(probabilities[best])}` : 'draw something';
+    likely.textContent = probabilities ? `${probabilities[best] < 0.5 ? 'perhaps, ' : ''}probability ${percent(probabilities[best])}`
+      : 'draw something';
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#heard.textContent = probabilities ? `Looks like ${classes[best]}, ${percent(probabilities[best])}.` : 'The paper is empty.';

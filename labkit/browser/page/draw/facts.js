@@ -24,7 +24,7 @@ export function createFacts() {
     /** @param {Timings} timings */
     showTimings(timings) {
       values.last.textContent = inWords(timings.last);
-      values.median.textContent = `${inWords(timings.median)}${timings.count ? ` of ${timings.count}` : ''}`;
+      values.median.textContent = `${inWords(timings.median)}${timings.count ? ` (last ${timings.count})` : ''}`;
       values.first.textContent = inWords(timings.first);
     },
     /** @param {{bytes: number, model: number, library: number}} loaded the model's size, and milliseconds */
@@ -35,7 +35,7 @@ export function createFacts() {
     /** @param {Gpu|null} gpu from gpu.js; null where none is used */
     showGpu(gpu) {
       rows.gpu.hidden = !gpu;
-      if (gpu) values.gpu.textContent = `${gpu.name || 'its name is kept secret'}${gpu.software ? ' – software: the CPU does its work' : ''}`;
+      if (gpu) values.gpu.textContent = `${gpu.software ? 'none, the CPU plays it: ' : ''}${gpu.name || 'the browser keeps its name'}`;
     },
   };
 }

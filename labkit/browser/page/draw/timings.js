@@ -38,11 +38,12 @@ export class Timings {
 }
 
 /**
- * Milliseconds in words. Browsers blur their clock to 0.1 ms, so no more digits are told.
+ * A time in words. Browsers blur their clock to 0.1 ms, so no more digits are told.
  * @param {number|null} milliseconds
  * @returns {string}
  */
 export function inWords(milliseconds) {
   if (milliseconds === null) return '–';
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
   return milliseconds < 0.1 ? '< 0.1 ms' : `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 }

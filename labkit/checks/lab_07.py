@@ -1,0 +1,76 @@
+"""Checks of lab 07, Fine-tune in the browser."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from labkit.checks import exercise
+
+_FOUND_OUT = {"b", "c", "e"}
+_WHY = {
+    "a": "weights do not hold every pixel; rebuilding pictures worked from gradients, and not for certain",
+    "d": "visits are in a server's log, not in weights",
+}
+
+
+@exercise(
+    "07.1",
+    hints=(
+        "`first(5)` has the drawings. What does part 2 do with `lesson`?",
+        "`run(head_js, ...)` returns `after`: a kernel and a bias, for `with_head`.",
+    ),
+)
+def _few(answer: Any) -> str | None:
+    if not isinstance(answer, Mapping):
+        return "a dict is asked for: drawings a digit -> how many are right"
+    if set(answer) != {1, 5, 20}:
+        return f"1, 5 and 20 drawings a digit are asked for; there are {sorted(answer)}"
+    counts = [answer[number] for number in (1, 5, 20)]
+    if not all(isinstance(count, int | np.integer) for count in counts):
+        return "how many are right is a whole number; `right` counts them"
+    if counts[2] <= counts[0]:
+        return f"with 20 drawings a digit {counts[2]} are right, with one {counts[0]}: was each trained with its own?"
+    if counts[2] < 100:
+        return f"with 20 drawings a digit only {counts[2]} are right; are drawings and labels in the same order?"
+    return None
+
+
+@exercise(
+    "07.2",
+    hints=(
+        "`trainable = false` for all layers but the last, then `compile`, then read, train, read again.",
+        "The moving mean is number 2 of `getWeights()`. Take plain numbers of it, by `await`, before you train.",
+    ),
+)
+def _drift(answer: Any) -> str | None:
+    if not isinstance(answer, list | tuple) or len(answer) != 2:
+        return "two moving means are asked for, one from before and one from after"
+    before, after = (np.asarray(each, float) for each in answer)
+    if before.shape != (16,) or after.shape != (16,):
+        return f"the first BatchNormalization has 16 channels; these have the shapes {before.shape} and {after.shape}"
+    if (before < 0).any() and (after < 0).any() and not np.array_equal(before, after):
+        return None
+    if np.array_equal(before, after):
+        return "they are equal; is it without keepFrozenStatistics, and was the first one read before the training?"
+    return "a variance is never negative, and a mean here is; is this the moving mean?"
+
+
+@exercise(
+    "07.3",
+    hints=(
+        "Part 5 compares what a class has learned with its drawings. What follows from that, and what not?",
+        "Membership inference answers with a probability, for one example that one already has.",
+    ),
+)
+def _found_out(answer: Any) -> str | None:
+    if isinstance(answer, str) or not isinstance(answer, Iterable):
+        return 'a set of letters is asked for, as {"a", "b"}'
+    chosen = {str(each).strip("()").lower() for each in answer}
+    if unknown := chosen - set("abcde"):
+        return f"there is no {', '.join(sorted(unknown))}"
+    if wrong := sorted(chosen - _FOUND_OUT):
+        return f"not ({wrong[0]}): {_WHY[wrong[0]]}"
+    if len(chosen) < len(_FOUND_OUT):
+        return "right so far, but not all"
+    return None
