@@ -1,0 +1,72 @@
+"""Checks of lab 07: the solution is right, each typical wrong answer hears what is wrong with it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labkit.checks import check, hint
+
+
+def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
+    check(number, answer)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({1: 120, 5: 180, 20: 210}, "right"),
+        ({1: np.int64(120), 5: 180, 20: 210}, "right"),
+        ({1: 120, 5: 180}, "1, 5 and 20"),
+        ({1: 0.5, 5: 0.8, 20: 0.9}, "a whole number"),
+        ({1: 210, 5: 210, 20: 210}, "was each trained with its own"),
+        ({1: 20, 5: 30, 20: 60}, "the same order"),
+        ([120, 180, 210], "a dict is asked for"),
+        (..., "not answered yet"),
+    ],
+)
+def test_few(answer, said, capsys) -> None:
+    assert said in verdict("07.1", answer, capsys)
+
+
+BEFORE = np.linspace(-1, 1, 16)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ([BEFORE.tolist(), (BEFORE + 0.1).tolist()], "right"),
+        ((BEFORE, BEFORE * 2), "right"),
+        ([BEFORE, BEFORE], "they are equal"),
+        ([BEFORE**2, BEFORE**2 + 1], "is this the moving mean"),
+        ([BEFORE[:4], BEFORE[:4]], "16 channels"),
+        (BEFORE, "two moving means"),
+        (..., "not answered yet"),
+    ],
+)
+def test_drift(answer, said, capsys) -> None:
+    assert said in verdict("07.2", answer, capsys)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"b", "c", "e"}, "right"),
+        (["(b)", "C", "e"], "right"),
+        ({"b", "c"}, "not all"),
+        ({"a", "b"}, "not (a)"),
+        ({"d"}, "not (d)"),
+        ({"x"}, "there is no x"),
+        ("bce", "a set of letters"),
+        (..., "not answered yet"),
+    ],
+)
+def test_found_out(answer, said, capsys) -> None:
+    assert said in verdict("07.3", answer, capsys)
+
+
+@pytest.mark.parametrize("number", ["07.1", "07.2", "07.3"])
+def test_hints(number, capsys) -> None:
+    hint(number)
+    assert len(capsys.readouterr().out) > 20
