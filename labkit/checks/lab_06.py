@@ -48,8 +48,6 @@ def _three_likeliest(answer: Any) -> str | None:
     if not isinstance(answer, tuple) or len(answer) != 2:
         return "two things are asked for: what the page returned, and Python's probabilities"
     page, probabilities = answer
-    if page is ...:
-        return "the page's answer is missing"
     if isinstance(page, Mapping):
         return "the script returned an object; one tensor is asked for"
     page, probabilities = np.asarray(page), np.asarray(probabilities)

@@ -8,7 +8,7 @@ import pytest
 from labkit.browser import run
 from labkit.data import digits
 
-JOB = """
+TOOLS = """
 import { freeze, keepFrozenStatistics } from './page/frozen_batch_norm.js';
 import { evaluate, train, trainAll, trainHead, withNewHead } from './page/transfer.js';
 import { registerWasmGradients } from './page/wasm_gradients.js';
@@ -20,7 +20,7 @@ function newBase(tf) {
   const start = (seed) => tf.initializers.glorotUniform({ seed });
   return tf.sequential({ layers: [
     l.conv2d({ inputShape: [8, 8, 1], filters: 8, kernelSize: 3, padding: 'same', kernelInitializer: start(1) }),
-    l.batchNormalization(), l.reLU(), l.maxPooling2d({ poolSize: 2 }),
+    l.batchNormalization({ momentum: 0.9 }), l.reLU(), l.maxPooling2d({ poolSize: 2 }),
     l.conv2d({ filters: 16, kernelSize: 3, activation: 'relu', kernelInitializer: start(2) }), l.flatten(),
     l.dense({ units: 5, activation: 'softmax', kernelInitializer: start(3) }),
   ] });
@@ -55,14 +55,31 @@ async function frozenByFit(tf, data, guarded, freezing, outer = 'sequential') {
   return { count, before, after: { statistics: statisticsOf(inner.layers[1]), seen: seen() } };
 }
 
+const part = (tf, { x, labels }) => ({ x: tf.tensor(x.data, x.shape), labels: Array.from(labels.data) });
+"""
+
+BACKEND_JOB = (
+    TOOLS
+    + """
+export default async function ({ tf, args }) {
+  const data = part(tf, args.train);
+  // Large inputs make an untrained head very sure and very wrong: probabilities too small for some backends.
+  const few = { x: data.x.slice([0, 0, 0, 0], [64, 8, 8, 1]).mul(50), labels: data.labels.slice(0, 64) };
+  return (await oneHead(tf, newBase(tf), few, { ...ROUND, name: 'few' })).head;
+}
+"""
+)
+
+JOB = (
+    TOOLS
+    + """
 export default async function ({ tf, args, report }) {
   registerWasmGradients(tf);
-  const part = ({ x, labels }) => ({ x: tf.tensor(x.data, x.shape), labels: Array.from(labels.data) });
-  const [old, data, held] = [part(args.old), part(args.train), part(args.test)];
+  const [old, data, held] = [part(tf, args.old), part(tf, args.train), part(tf, args.test)];
   const answer = { frozen: {} };
 
   const base = newBase(tf);
-  await train(tf, base, old, { epochs: 2, learningRate: 0.01 });
+  await train(tf, base, old, { epochs: 4, learningRate: 0.003 });
   const known = await evaluate(tf, base, old);
   answer.base = { accuracy: known.accuracy, weights: weightsOf(base) };
 
@@ -88,12 +105,6 @@ export default async function ({ tf, args, report }) {
   await train(tf, whole, data, { ...ROUND, learningRate: 0.01 });
   answer.whole = headOf(whole);
 
-  const few = { x: data.x.slice([0, 0, 0, 0], [64, 8, 8, 1]).mul(16), labels: data.labels.slice(0, 64) };
-  answer.backends = [];
-  for (const name of ['webgl', 'wasm']) {
-    await tf.setBackend(name);
-    answer.backends.push((await oneHead(tf, base, few, { ...ROUND, name })).head);
-  }
 
   const stop = new AbortController();
   answer.stopped = (await oneHead(tf, base, data, {
@@ -121,6 +132,7 @@ export default async function ({ tf, args, report }) {
   return answer;
 }
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +181,10 @@ def test_features_once_and_a_head_is_the_same_as_the_frozen_model(answer):
         np.testing.assert_allclose(ours, whole, atol=1e-4)
 
 
-def test_another_backend_trains_the_same(answer):
-    for webgl, wasm in zip(*answer["backends"], strict=True):
-        np.testing.assert_allclose(webgl, wasm, atol=1e-5)
+def test_another_backend_trains_the_same(data):
+    webgl, wasm = (run(BACKEND_JOB, args={"train": data["train"]}, backend=name) for name in ("webgl", "wasm"))
+    for ours, theirs in zip(webgl, wasm, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_training_all_layers_goes_on_from_there(answer):

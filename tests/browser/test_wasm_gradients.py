@@ -85,12 +85,14 @@ function layers(tf) {
     AveragePooling1D: after(conv1, () => l.averagePooling1d({ poolSize: 2 })),
     AveragePooling2D: after(conv, () => l.averagePooling2d({ poolSize: 3, strides: 2, padding: 'same' })),
     BatchNormalization: after(conv, () => l.batchNormalization()),
-    Bidirectional: { shape: sequence, stack: () => [l.bidirectional({ layer: l.lstm({ units: 3 }), mergeMode: 'concat' })] },
+    Bidirectional: { shape: sequence, stack: () => [
+      l.bidirectional({ layer: l.lstm({ units: 3 }), mergeMode: 'concat' })] },
     Conv1D: { shape: sequence, stack: () => [l.conv1d({ filters: 4, kernelSize: 3, strides: 2, padding: 'same' })] },
     Conv2D: { shape: image, stack: () => [conv(), l.conv2d({ filters: 4, kernelSize: 3, strides: 2 })] },
     Conv2DTranspose: after(conv, () => l.conv2dTranspose({ filters: 3, kernelSize: 3, strides: 2, padding: 'same' })),
     Conv3D: { shape: volume, stack: () => [l.conv3d({ filters: 3, kernelSize: 2 })] },
-    MaxPooling3D: { shape: volume, stack: () => [l.conv3d({ filters: 3, kernelSize: 2 }), l.maxPooling3d({ poolSize: 2 })] },
+    MaxPooling3D: { shape: volume, stack: () => [
+      l.conv3d({ filters: 3, kernelSize: 2 }), l.maxPooling3d({ poolSize: 2 })] },
     AveragePooling3D: { shape: [64], stack: () => [
       l.dense({ units: 64 }), l.reshape({ targetShape: [4, 4, 4, 1] }), l.averagePooling3d({ poolSize: 2 })] },
     ConvLSTM2D: { shape: [3, 6, 6, 2], stack: () => [l.convLstm2d({ filters: 3, kernelSize: 3, padding: 'same' })] },

@@ -57,7 +57,7 @@ PROBABILITIES = np.array([[0.1, 0.6, 0.05, 0.25], [0.4, 0.3, 0.2, 0.1]])
         (np.array([[1, 3], [0, 1]]), "(2, 2); three digits"),
         (np.array([[0.6, 0.25, 0.1], [0.4, 0.3, 0.2]]), "these are probabilities"),
         ({"indices": 1}, "returned an object"),
-        (..., "answer is missing"),
+        (..., "not answered yet"),
     ],
 )
 def test_three_likeliest(page, said, capsys) -> None:

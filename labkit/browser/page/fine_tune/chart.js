@@ -12,8 +12,8 @@ const MOST_DOTS = 25; // with more epochs they would hide the line
 /**
  * Makes the charts and adds them to `parent`.
  * @param {Element} parent
- * @returns {{show: (history: {epoch: number, loss: number, accuracy: number}[], epochs: number) => void}} `show` draws
- *   what there is so far, on axes for all epochs
+ * @returns {{show: Function}} `show(history, epochs, turn)` draws what there is so far, rows of {epoch, loss, accuracy},
+ *   on axes for all epochs; after epoch `turn`, if it is not null, all layers were trained
  */
 export function createChart(parent) {
   const charts = make('div', 'lk-ft-charts');
@@ -21,11 +21,17 @@ export function createChart(parent) {
   const table = make('table', 'lk-ft-table');
   details.append(make('summary', '', {}, 'These figures as a table'), table);
   parent.append(charts, details);
-  const show = (history, epochs) => {
+  const show = (history, epochs, turn) => {
     const most = history.length ? Math.max(...history.map(({ loss }) => loss)) : 1;
     charts.replaceChildren(
-      lineChart('Loss', history.map(({ epoch, loss }) => [epoch, loss]), epochs, most, (value) => value.toFixed(2)),
-      lineChart('Accuracy', history.map(({ epoch, accuracy }) => [epoch, accuracy]), epochs, 1, inPercent),
+      lineChart({
+        title: 'Loss', points: history.map(({ epoch, loss }) => [epoch, loss]), words: (value) => value.toFixed(2),
+        epochs, most, turn,
+      }),
+      lineChart({
+        title: 'Accuracy', points: history.map(({ epoch, accuracy }) => [epoch, accuracy]), words: inPercent,
+        epochs, most: 1, turn,
+      }),
     );
     fillTable(table, history);
   };
@@ -36,32 +42,39 @@ function inPercent(value) {
   return `${Math.round(value * 100)} %`;
 }
 
-function lineChart(title, points, epochs, most, words) {
+function lineChart({ title, points, words, epochs, most, turn }) {
   const x = (epoch) => LEFT + ((WIDTH - LEFT - RIGHT) * epoch) / epochs;
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value / most);
   const chart = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: 'lk-ft-chart', role: 'img' });
   chart.setAttribute('aria-label', describe(title, points, words));
   chart.append(text(title, { x: LEFT, y: 12, class: 'lk-ft-chart-title' }));
-  for (const value of [0, most / 2, most]) {
+  chart.append(...[0, most / 2, most].flatMap((value) => [
+    svg('line', { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: 'lk-ft-grid' }),
+    text(words(value), { x: LEFT - 5, y: y(value) + 3.5, 'text-anchor': 'end' }),
+  ]));
+  chart.append(...[...ticks(epochs).map((epoch) => [epoch, x(epoch), 13]), ['epoch', x(epochs / 2), BOTTOM - 4]].map(
+    ([label, middle, down]) => text(String(label), { x: middle, y: HEIGHT - BOTTOM + down, 'text-anchor': 'middle' }),
+  ));
+  if (turn !== null) {
+    const middle = x(turn + 0.5);
     chart.append(
-      svg('line', { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: 'lk-ft-grid' }),
-      text(words(value), { x: LEFT - 5, y: y(value) + 3.5, 'text-anchor': 'end' }),
+      svg('line', { x1: middle, x2: middle, y1: TOP, y2: HEIGHT - BOTTOM, class: 'lk-ft-turn' }),
+      text('all layers', { x: middle + 4, y: title === 'Loss' ? TOP + 9 : HEIGHT - BOTTOM - 5 }), // beside the line
     );
   }
-  for (const epoch of ticks(epochs)) {
-    chart.append(text(String(epoch), { x: x(epoch), y: HEIGHT - BOTTOM + 13, 'text-anchor': 'middle' }));
-  }
-  chart.append(text('epoch', { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, 'text-anchor': 'middle' }));
-  if (points.length === 0) return chart;
   const places = points.map(([epoch, value]) => [x(epoch), y(value)]);
+  if (places.length > 0) chart.append(...curve(places, words(points.at(-1)[1])));
+  return chart;
+}
+
+function curve(places, lastWords) {
   const [lastX, lastY] = places.at(-1);
   const dotted = places.length <= MOST_DOTS ? places : [places.at(-1)];
-  chart.append(
+  return [
     svg('polyline', { points: places.map((place) => place.join()).join(' '), class: 'lk-ft-line' }),
     ...dotted.map(([cx, cy]) => svg('circle', { cx, cy, r: 3, class: 'lk-ft-dot' })),
-    text(words(points.at(-1)[1]), { x: lastX + 7, y: lastY + 3.5, class: 'lk-ft-last' }),
-  );
-  return chart;
+    text(lastWords, { x: lastX + 7, y: lastY + 3.5, class: 'lk-ft-last' }),
+  ];
 }
 
 function describe(title, points, words) {

@@ -133,7 +133,7 @@ class FineTunePage {
       const { before, after, milliseconds } = await this.#tuner.train({ ...wish, ...given });
       this.#parts.names = names;
       comparison.showHeld({ before, after }, names);
-      this.#context.handOver?.({}); this.#result = { ...wish, classes: names, history: training.history, accuracy: accuracies({ before, after }) };
+      this.#result = { ...wish, classes: names, history: training.history, accuracy: accuracies({ before, after }) };
       words = inWords({ signal, milliseconds, examples: data.labels.length, after });
     } catch (error) {
       this.#say(error);

@@ -17,7 +17,7 @@ export const STYLE = `
 .lk-ft-count { color: var(--quiet); font-size: 0.8125rem; }
 .lk-ft summary { cursor: pointer; }
 .lk-ft-classes .lk-tools { margin-top: 0.5rem; }
-.lk-ft .lk-pad { max-width: 15rem; }
+.lk-ft .lk-paper { max-width: 13.5rem; }
 .lk-ft-thumbs { display: flex; flex-wrap: wrap; gap: 0.25rem; min-height: 1.5rem; }
 .lk-ft-thumb { width: 1.5rem; height: 1.5rem; border: 0 solid var(--line); color: var(--text); }
 .lk-ft .lk-tools { align-items: center; }
@@ -28,6 +28,7 @@ export const STYLE = `
 .lk-ft-chart text { fill: var(--quiet); }
 .lk-ft-chart .lk-ft-chart-title, .lk-ft-chart .lk-ft-last { fill: var(--text); font-weight: 600; }
 .lk-ft-grid { stroke: var(--line); }
+.lk-ft-turn { stroke: var(--edge); stroke-dasharray: 3 3; }
 .lk-ft-line { fill: none; stroke: var(--accent); stroke-width: 2; }
 .lk-ft-dot { fill: var(--accent); }
 .lk-ft-table { border-collapse: collapse; font-size: 0.8125rem; }

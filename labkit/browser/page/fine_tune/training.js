@@ -31,6 +31,7 @@ class TrainingPart {
   #chart;
   #history = [];
   #total = EPOCHS;
+  #turn = null; // the last epoch of the head alone, if more follow
 
   constructor(parent, options) {
     this.#options = options;
@@ -39,12 +40,14 @@ class TrainingPart {
     this.#rate.value = '0.01';
     const line = make('div', 'lk-tools');
     const fields = [['Layers', this.#mode], ['Epochs', this.#epochs], ['Learning rate', this.#rate]];
-    line.append(...fields.map(([words, control]) => this.#field(words, control)), this.#button, this.#stop);
+    line.append(...fields.map(([words, control]) => this.#field(words, control)));
+    const go = make('div', 'lk-tools lk-ft-go');
+    go.append(this.#button, this.#stop, this.#note);
     this.#button.addEventListener('click', () => this.#train());
     this.#stop.addEventListener('click', () => options.onStop());
-    parent.append(make('h3', 'lk-heading', {}, 'Train'), line, this.#note);
+    parent.append(make('h3', 'lk-heading', {}, 'Train'), line, go);
     this.#chart = createChart(parent);
-    this.#chart.show([], EPOCHS);
+    this.#chart.show([], EPOCHS, null);
   }
 
   /** Why there can be no training, or an empty text if there can. */
@@ -67,7 +70,7 @@ class TrainingPart {
   add(figures) {
     this.#history.push(figures);
     this.#note.textContent = `Epoch ${figures.epoch} of ${this.#total}`;
-    this.#chart.show(this.#history, this.#total);
+    this.#chart.show(this.#history, this.#total, this.#turn);
   }
 
   /** All figures of the last training. */
@@ -85,7 +88,8 @@ class TrainingPart {
     const mode = this.#mode.value;
     this.#history = [];
     this.#total = mode === 'all' ? 2 * epochs : epochs;
-    this.#chart.show([], this.#total);
+    this.#turn = mode === 'all' ? epochs : null;
+    this.#chart.show([], this.#total, this.#turn);
     this.#options.onTrain({ mode, epochs, learningRate: Number(this.#rate.value) });
   }
 
