@@ -9,7 +9,7 @@ from typing import IO
 
 
 @contextlib.contextmanager
-def _stderr_into(log: IO[bytes]) -> Iterator[None]:
+def stderr_into(log: IO[bytes]) -> Iterator[None]:
     """Points file descriptor 2 at `log`: TensorFlow's C++ code writes there, past `sys.stderr`."""
     if sys.stderr is not None:
         sys.stderr.flush()
@@ -37,7 +37,7 @@ def import_it(*, use_gpu: bool = False) -> str:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with tempfile.TemporaryFile() as log:
         try:
-            with _stderr_into(log):
+            with stderr_into(log):
                 import tensorflow as tf
                 from absl import logging
 

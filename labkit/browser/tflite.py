@@ -232,7 +232,7 @@ def _quietly(convert: Callable[[], bytes]) -> bytes:
     failed: they are in the error."""
     with _lock, warnings.catch_warnings(), tempfile.TemporaryFile() as log:
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
-        with quiet_tensorflow._stderr_into(log):
+        with quiet_tensorflow.stderr_into(log):
             content = convert()
         log.seek(0)
         said = b"".join(line for line in log if not line.startswith(_NOISE))

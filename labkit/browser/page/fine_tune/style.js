@@ -21,7 +21,6 @@ export const STYLE = `
 .lk-ft-thumbs { display: flex; flex-wrap: wrap; gap: 0.25rem; min-height: 1.5rem; }
 .lk-ft-thumb { width: 1.5rem; height: 1.5rem; border: 0 solid var(--line); color: var(--text); }
 .lk-ft .lk-tools { align-items: center; }
-.lk-ft .lk-button-main:disabled { border-color: var(--edge); background: var(--paper); color: var(--quiet); }
 .lk-ft-number { width: 4.5rem; }
 .lk-ft-charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0.5rem; }
 .lk-ft-chart { width: 100%; height: auto; max-width: 22rem; font-size: 10px; }
