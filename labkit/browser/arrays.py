@@ -2,6 +2,8 @@
 
 import base64
 import json
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,25 @@ def dumps(value: Any) -> bytes:
     Raises:
         TypeError: something JSON cannot carry, an array of another type, or a whole number of more than 32 bits.
     """
-    return json.dumps(value, default=_packed).encode()
+    return json.dumps(_finite(value), default=_packed, allow_nan=False).encode()
 
 
 def loads(text: bytes) -> Any:
     """The inverse of what the page's `encode` wrote: arrays come back as numpy arrays."""
     return json.loads(text, object_hook=_unpacked)
+
+
+def _finite(value: Any) -> Any:
+    """Numbers that JSON does not have, NaN and the infinite ones, as page/arrays.js reads them."""
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, np.floating):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$number": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+    return value
 
 
 def _packed(value: Any) -> Any:
@@ -48,6 +63,8 @@ def _for_a_page(array: np.ndarray) -> np.ndarray:
 
 
 def _unpacked(value: dict) -> Any:
+    if "$number" in value:
+        return float(value["$number"])
     if "$array" not in value:
         return value
     data = base64.b64decode(value["base64"])

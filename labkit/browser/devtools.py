@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import queue
+import select
 import threading
 import time
 from typing import Self
@@ -62,11 +63,13 @@ class Browser:
         self._lock = threading.Lock()
         self._answers: dict[int, queue.Queue[dict]] = {}
         self._tabs: dict[str, Tab] = {}
+        self.crashed = threading.Event()
         theirs_in, self._commands = os.pipe()
         self._events, theirs_out = os.pipe()
+        os.set_blocking(self._commands, False)
         wrapper = [*chromium.python_wrapper(_WRAPPER), str(theirs_in), str(theirs_out)]
         try:
-            self._process = self._stack.enter_context(
+            self.process = self._stack.enter_context(
                 chromium.running(
                     self.program, ["--remote-debugging-pipe"], wrapper=wrapper, pass_fds=(theirs_in, theirs_out)
                 )
@@ -74,7 +77,7 @@ class Browser:
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        self.pid = self._process.pid
+        self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, name="browser events", daemon=True)
         self._reader.start()
         try:
@@ -119,25 +122,29 @@ class Browser:
             answer = self._answers[number] = queue.Queue()
             message = {"id": number, "method": method, "params": params or {}}
             data = json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0"
+            deadline = time.monotonic() + self.timeout
             try:
-                while data:
-                    data = data[os.write(self._commands, data) :]
-            except OSError:
-                raise chromium.ended(self.program, self._process) from None
-        deadline = time.monotonic() + self.timeout
+                while data and time.monotonic() < deadline:
+                    if select.select([], [self._commands], [], 0.1)[1]:
+                        data = data[os.write(self._commands, data) :]
+            except (OSError, ValueError):  # of a pipe that is broken, or closed by `stop`
+                raise chromium.ended(self.program, self.process) from None
+            if data:  # half a command is there: no other can follow
+                self.process.stop(grace=0)
+                raise BrowserError(f"{method} was not taken within {self.timeout:g} s", self.process.log())
         try:
             while True:
                 with contextlib.suppress(queue.Empty):
                     got = answer.get(timeout=0.1)
                     break
-                if not self._process.running:
-                    raise chromium.ended(self.program, self._process)
+                if not self.process.running:
+                    raise chromium.ended(self.program, self.process)
                 if time.monotonic() > deadline:
-                    raise BrowserError(f"{method} was not answered within {self.timeout:g} s", self._process.log())
+                    raise BrowserError(f"{method} was not answered within {self.timeout:g} s", self.process.log())
         finally:
             del self._answers[number]
         if "error" in got:
-            raise BrowserError(f"The browser refused {method}: {got['error'].get('message')}", self._process.log())
+            raise BrowserError(f"The browser refused {method}: {got['error'].get('message')}", self.process.log())
         return got["result"]
 
     def stop(self) -> None:
@@ -163,5 +170,7 @@ class Browser:
                 if "id" in message:
                     with contextlib.suppress(KeyError):  # nobody waits any more
                         self._answers[message["id"]].put(message)
+                elif message["method"] == "Target.targetCrashed":
+                    self.crashed.set()
                 elif tab := self._tabs.get(message.get("sessionId", "")):
                     tab.happened(message["method"], message["params"])

@@ -1,6 +1,5 @@
 """Which browser runs pages without a window: the one that was named, else the first Chromium, Chrome or Edge here."""
 
-import functools
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ PROGRAMS = (
     "microsoft-edge-stable",
     "msedge",
 )
+_versions: dict[str, str] = {}  # of browsers that started once
 _MAC = (
     "Google Chrome.app/Contents/MacOS/Google Chrome",
     "Chromium.app/Contents/MacOS/Chromium",
@@ -64,13 +64,16 @@ def _candidates() -> list[str]:
     return paths
 
 
-@functools.cache
 def version(path: str) -> str:
     """What a browser says it is, such as ``Chromium 156.0.8078.108``; empty if it does not start (a snap's stub)."""
     if os.name == "nt":
         return Path(path).name  # there `--version` opens a window instead of answering
-    try:
-        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+    if path not in _versions:
+        try:
+            answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        if answer.returncode != 0:
+            return ""
+        _versions[path] = answer.stdout.strip()
+    return _versions[path]

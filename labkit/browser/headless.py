@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.browser import arrays, chromium
+from labkit.browser.devtools import Browser
 from labkit.browser.find import find_browser
 from labkit.browser.page_server import PageServer
 from labkit.errors import BrowserError
@@ -64,9 +65,9 @@ def run(
     program = find_browser(browser)
     with (
         PageServer("run", files=files, texts=texts, receive=lambda *message: messages.put(message)) as server,
-        chromium.running(program, [server.url]) as process,
+        _opened(program, server.url) as (process, crashed),
     ):
-        for kind, body in _messages(messages, program, process, timeout):
+        for kind, body in _messages(messages, program, process, crashed, timeout):
             if kind == "progress" and on_progress is not None:
                 on_progress(arrays.loads(body))
             elif kind == "result":
@@ -74,6 +75,23 @@ def run(
             elif kind == "error":
                 raise _script_failed(json.loads(body), server.url, process.log())
     raise AssertionError("messages end with a result or an error")
+
+
+@contextlib.contextmanager
+def _opened(program: Path, url: str) -> Iterator[tuple[ManagedProcess, Callable[[], bool]]]:
+    """A browser with the page, and what says whether that has crashed.
+
+    The address goes by a pipe: it holds the secret, and what programs are started with can be read by every user of a
+    machine. (Not on Windows, which has no such pipe.)
+    """
+    if os.name == "nt":
+        with chromium.running(program, [url]) as process:
+            yield process, lambda: False
+        return
+    with Browser(browser=program) as browser:
+        browser.send("Target.setDiscoverTargets", {"discover": True})
+        browser.send("Target.createTarget", {"url": url})
+        yield browser.process, browser.crashed.is_set
 
 
 def _source(script: str | os.PathLike[str]) -> bytes:
@@ -85,7 +103,11 @@ def _source(script: str | os.PathLike[str]) -> bytes:
 
 
 def _messages(
-    messages: queue.Queue[tuple[str, bytes]], program: Path, process: ManagedProcess, timeout: float
+    messages: queue.Queue[tuple[str, bytes]],
+    program: Path,
+    process: ManagedProcess,
+    crashed: Callable[[], bool],
+    timeout: float,
 ) -> Iterator[tuple[str, bytes]]:
     """What the page sends, one after the other.
 
@@ -101,6 +123,8 @@ def _messages(
             last = body if kind == "progress" else last
             yield kind, body
             continue
+        if crashed():
+            raise BrowserError("The page crashed, as pages do that take too much memory.", process.log())
         if ended:
             raise chromium.ended(program, process)
     log = process.log()

@@ -1,7 +1,8 @@
 """A page inside the notebook: in an IFrame where the reader's browser reaches this machine, else in a widget.
 
 direct    an IFrame with the page server's own address: JupyterLab on this machine
-proxy     an IFrame below Jupyter's own address, by jupyter-server-proxy: JupyterHub, Binder, a tunnel
+proxy     an IFrame below Jupyter's own address, by jupyter-server-proxy: JupyterHub, Binder, a tunnel; the page then
+          has Jupyter's own origin, and could talk to it in the reader's name
 widget    the page's modules inside an anywidget, everything by kernel messages: Colab, VS Code
 picture   nobody is watching (nbclient, nbval): a picture of the page, taken in a headless browser
 """
@@ -18,6 +19,7 @@ from typing import Any, Self
 from labkit.browser import arrays
 from labkit.browser.devtools import Browser
 from labkit.browser.page_server import PageServer
+from labkit.errors import BrowserError, EnvironmentProblem
 
 WAYS = ("direct", "proxy", "widget", "picture")
 CHOSEN_BY = "LABKIT_SHOW"
@@ -56,11 +58,12 @@ def show(
     way = through or os.environ.get(CHOSEN_BY) or _fitting_way()
     if way not in WAYS:
         raise ValueError(f"a page is shown through one of {', '.join(WAYS)}, not {way!r}; look at {CHOSEN_BY}")
-    if page in _shown:
-        _shown.pop(page).stop()
     given = {**files, "page.json": json.dumps(dict(about)).encode()}
-    _shown[page] = Shown(page, given, alt=alt, height=height, way=way, press=press)
-    return _shown[page]
+    shown = Shown(page, given, alt=alt, height=height, way=way, press=press)
+    if before := _shown.get(page):
+        before.stop()
+    _shown[page] = shown
+    return shown
 
 
 class Shown:
@@ -68,7 +71,7 @@ class Shown:
 
     Attributes:
         way: how it is shown: ``direct``, ``proxy``, ``widget`` or ``picture``.
-        server: its `PageServer`; its `requests` are all that the page has asked for.
+        server: its `PageServer`; its `requests` are all that the page has asked for, unless it is a widget.
         handed_over: what the reader last handed over from the page, None before that. Arrays are numpy arrays.
     """
 
@@ -76,12 +79,17 @@ class Shown:
         self.way = way
         self.handed_over: Any = None
         self._alt, self._height, self._press = alt, height, press
+        self._widget = self._made_widget(page, files) if way == "widget" else None
         self.server = PageServer(page, files=files, receive=self._receive)
-        self._widget: Any = None
-        if way == "widget":
-            from labkit.browser.widget import PageWidget
 
-            self._widget = PageWidget(page, files, height=height, receive=self._receive)
+    def _made_widget(self, page: str, files: Mapping[str, Any]) -> Any:
+        try:
+            from labkit.browser.widget import PageWidget
+        except ImportError as error:
+            raise EnvironmentProblem(
+                f"A page as a widget needs anywidget ({error}): pip install anywidget, or through='proxy'"
+            ) from error
+        return PageWidget(page, files, height=self._height, receive=self._receive)
 
     def stop(self) -> None:
         """The page can be asked for no more; what is on the screen stays there. Calling it again does nothing."""
@@ -97,7 +105,7 @@ class Shown:
             dark: whether in dark colours.
 
         Raises:
-            BrowserError: the page did not become ready.
+            BrowserError: the page did not become ready, or says that something is wrong.
             EnvironmentProblem: there is no browser.
         """
         with Browser() as browser:
@@ -106,6 +114,8 @@ class Shown:
             if self._press:
                 tab.click_button(self._press)
                 tab.wait_for(_READY)
+            if trouble := tab.evaluate("document.querySelector('.lk-trouble')?.textContent ?? ''"):
+                raise BrowserError(f"The page says: {trouble}", "\n".join(tab.console))
             return tab.picture()
 
     def __enter__(self) -> Self:

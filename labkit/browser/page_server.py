@@ -10,11 +10,12 @@ Below one address nobody can guess (`PageServer.url`, its last part is a random 
     progress, result, error       POST: what the page has to say
 
 All addresses in a page are relative to `url`, so it works below a proxy's prefix as well. A Content-Security-Policy
-keeps the page from talking to anybody but this server.
+keeps its requests (fetch, pictures, scripts) at this server.
 """
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import mimetypes
 import os
@@ -52,11 +53,13 @@ class PageRequest:
     Attributes:
         method: GET, HEAD or POST.
         path: what follows the token, such as ``files/model/model.json``.
+        query: what stood behind a ``?`` in the address.
         received: bytes of its body.
     """
 
     method: str
     path: str
+    query: str
     received: int
 
 
@@ -130,6 +133,8 @@ class PageServer:
         server.add_socket(self._listener)
         await self._stopping.wait()
         server.stop()
+        with contextlib.suppress(OSError):  # so that a forked child does not go on accepting
+            self._listener.shutdown(socket.SHUT_RDWR)
         await server.close_all_connections()
         self._listener.close()
 
@@ -155,7 +160,7 @@ class PageServer:
         prefix = f"/{self.token}/"
         if request.path.startswith(prefix):
             path = request.path.removeprefix(prefix)
-            self.requests.append(PageRequest(str(request.method), path, len(request.body)))
+            self.requests.append(PageRequest(str(request.method), path, request.query, len(request.body)))
 
 
 class _Answer(tornado.web.RequestHandler):
@@ -228,7 +233,11 @@ class _File(_Answer, tornado.web.StaticFileHandler):
             await self.finish(found if include_body else None)
 
     def compute_etag(self) -> str | None:
-        return super().compute_etag() if getattr(self, "absolute_path", None) else None  # none for bytes
+        """Of the file as it is now; tornado's own is that of the file when it was first asked for, for ever."""
+        if not getattr(self, "absolute_path", None):
+            return None  # bytes
+        now = os.stat(self.absolute_path)
+        return f'"{now.st_mtime_ns:x}-{now.st_size:x}-{now.st_ino:x}"'
 
     def get_content_type(self) -> str:
         return _type(self.absolute_path or "")

@@ -74,13 +74,15 @@ class Tab:
         return got["result"].get("value")
 
     def wait_for(self, expression: str, timeout: float = 30.0) -> Any:
-        """What the expression gives as soon as that is true.
+        """What the expression gives as soon as that is true; for an element, True.
 
         Raises:
             BrowserError: it was not within `timeout` seconds; the message has the page's console.
         """
         deadline = time.monotonic() + timeout
-        while not (value := self.evaluate(expression)):
+        # An element, as JSON, is an empty object, which is false in Python.
+        question = f"(async () => {{ const value = await ({expression}); return value instanceof Node || value; }})()"
+        while not (value := self.evaluate(question)):
             if time.monotonic() > deadline:
                 said = "\n".join(self.console[-20:]) or "(nothing)"
                 raise BrowserError(f"{expression!r} was not true within {timeout:g} s. The page's console:\n{said}")

@@ -1,6 +1,7 @@
 """What a TFLite file says about its own inputs and outputs, and whether a browser would compute with it."""
 
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,11 @@ def check_content(content: bytes, name: str) -> None:
             f"{name} is not a TFLite file: its bytes 4 to 8 are {content[4:8]!r}, not {_MARK!r}. Write one with "
             "labkit.browser.export_tflite(model, path)"
         )
-    for kind, tensor, shape in _tensors(content):
+    try:
+        tensors = _tensors(content)
+    except (struct.error, AttributeError, TypeError, ValueError) as error:  # what flatbuffers makes of a cut file
+        raise ModelConversionError(f"{name} is cut or damaged ({error}): write or download it anew") from error
+    for kind, tensor, shape in tensors:
         if -1 in shape:
             raise ModelConversionError(
                 f"{name}: the {kind} {tensor!r} has the shape {shape}, where -1 is open. In a browser LiteRT.js "

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from labkit.errors import ModelConversionError
@@ -24,6 +25,11 @@ def written_aside(folder: str | os.PathLike[str], mark: str = "model.json") -> I
         ModelConversionError: `folder` is a file, or holds something that is no such model; nothing is removed then.
     """
     target = Path(folder)
+    if (target / mark).is_file() and (others := _others(target, mark)):
+        raise ModelConversionError(
+            f"{target} holds an older model and {', '.join(others[:5])}, which would go with it. Give a folder for the "
+            "model alone."
+        )
     if target.exists() and not (target / mark).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise ModelConversionError(
             f"{target} is there already and holds no {mark}, so it is not overwritten. Give a new or an empty folder."
@@ -35,6 +41,16 @@ def written_aside(folder: str | os.PathLike[str], mark: str = "model.json") -> I
         yield aside / "new"
         if target.exists():
             os.rename(target, aside / "old")
-        os.rename(aside / "new", target)
+        try:
+            os.rename(aside / "new", target)
+        except BaseException:
+            if (aside / "old").exists():
+                os.rename(aside / "old", target)
+            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _others(folder: Path, mark: str) -> list[str]:
+    """What stands beside a model's own files."""
+    return sorted(one.name for one in folder.iterdir() if one.name != mark and not fnmatch(one.name, "group*.bin"))

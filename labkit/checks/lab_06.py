@@ -31,7 +31,12 @@ def _slim(answer: Any) -> str | None:
         return f"this is a {model.get('format')}; a graph model is asked for"
     specs = [one for group in model["weightsManifest"] for one in group["weights"]]
     whole = sum(_BYTES_OF_FLOAT32 * int(np.prod(one["shape"])) for one in specs)
-    found = sum(file.stat().st_size for file in Path(answer).glob("*.bin"))
+    files = [Path(answer) / name for group in model["weightsManifest"] for name in group["paths"]]
+    if not all(file.is_file() for file in files):
+        return "its weights are missing"
+    if Path(answer).name != "slim":
+        return f"the folder is called {Path(answer).name}; write it once more, to slim"
+    found = sum(file.stat().st_size for file in files)
     if found > 0.26 * whole:
         return f"its weights have {100 * found / whole:.0f} % of the bytes that they have as float32"
     return None
@@ -45,12 +50,14 @@ def _slim(answer: Any) -> str | None:
     ),
 )
 def _three_likeliest(answer: Any) -> str | None:
-    if not isinstance(answer, tuple) or len(answer) != 2:
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
         return "two things are asked for: what the page returned, and Python's probabilities"
     page, probabilities = answer
     if isinstance(page, Mapping):
         return "the script returned an object; one tensor is asked for"
     page, probabilities = np.asarray(page), np.asarray(probabilities)
+    if probabilities.shape != (20, 10):
+        return f"Python's probabilities have the shape {probabilities.shape}; those of 20 drawings are asked for"
     if page.shape != (len(probabilities), 3):
         return f"its shape is {page.shape}; three digits are asked for, for each of {len(probabilities)} drawings"
     if page.dtype.kind == "f" and (page % 1 != 0).any():

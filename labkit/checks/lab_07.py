@@ -7,6 +7,7 @@ import numpy as np
 
 from labkit.checks import exercise
 
+_KEPT_BACK = 231
 _FOUND_OUT = {"b", "c", "e"}
 _WHY = {
     "a": "weights do not hold every pixel; rebuilding pictures worked from gradients, and not for certain",
@@ -29,9 +30,11 @@ def _few(answer: Any) -> str | None:
     counts = [answer[number] for number in (1, 5, 20)]
     if not all(isinstance(count, int | np.integer) for count in counts):
         return "how many are right is a whole number; `right` counts them"
-    if counts[2] <= counts[0]:
-        return f"with 20 drawings a digit {counts[2]} are right, with one {counts[0]}: was each trained with its own?"
-    if counts[2] < 100:
+    if not all(0 <= count <= _KEPT_BACK for count in counts):
+        return f"of {_KEPT_BACK} drawings cannot {max(counts)} be right"
+    if not counts[0] < counts[1] <= counts[2]:
+        return f"the counts are {counts}; more drawings should not know less: was each head trained with its own?"
+    if counts[2] < _KEPT_BACK / 2:
         return f"with 20 drawings a digit only {counts[2]} are right; are drawings and labels in the same order?"
     return None
 
@@ -40,20 +43,22 @@ def _few(answer: Any) -> str | None:
     "07.2",
     hints=(
         "`trainable = false` for all layers but the last, then `compile`, then read, train, read again.",
-        "The moving mean is number 2 of `getWeights()`. Take plain numbers of it, by `await`, before you train.",
+        "The moving mean is number 2 of `getWeights()`, gamma number 0. Take plain numbers before you train.",
     ),
 )
 def _drift(answer: Any) -> str | None:
-    if not isinstance(answer, list | tuple) or len(answer) != 2:
-        return "two moving means are asked for, one from before and one from after"
-    before, after = (np.asarray(each, float) for each in answer)
-    if before.shape != (16,) or after.shape != (16,):
-        return f"the first BatchNormalization has 16 channels; these have the shapes {before.shape} and {after.shape}"
-    if (before < 0).any() and (after < 0).any() and not np.array_equal(before, after):
-        return None
+    if not isinstance(answer, list | tuple) or len(answer) != 4:
+        return "four arrays are asked for: the moving mean before and after, gamma before and after"
+    before, after, gamma, gamma_after = (np.asarray(each, float) for each in answer)
+    if any(each.shape != (16,) for each in (before, after, gamma, gamma_after)):
+        return "the first BatchNormalization has 16 channels; not all of these have 16 numbers"
+    if not np.array_equal(gamma, gamma_after):
+        return "gamma has changed: were the layers frozen before `compile`?"
     if np.array_equal(before, after):
-        return "they are equal; is it without keepFrozenStatistics, and was the first one read before the training?"
-    return "a variance is never negative, and a mean here is; is this the moving mean?"
+        return "the moving mean has not changed; is `call` as it comes, and was the first one read before the training?"
+    if not ((before < 0).any() or (after < 0).any()):
+        return "none of these numbers is negative; is this the moving mean, and not the variance?"
+    return None
 
 
 @exercise(

@@ -47,14 +47,15 @@ def test_what_a_script_returns_comes_back(tmp_path: Path) -> None:
           const text = async (url) => (await fetch(url)).text();
           return {
             tensors: [tf.add(x, tf.scalar(1, 'int32')), tf.greater(x, 2)], letters: 'ä€', nothing: null, number: 0.1,
-            typed: new Float64Array([0.1, 2]), bytes: Uint8Array.of(0, 255).buffer, answer: args.answer,
+            odd: [NaN, -Infinity, args.odd], typed: new Float64Array([0.1, 2]),
+            bytes: Uint8Array.of(0, 255).buffer, answer: args.answer,
             files: [await text('files/greeting.txt'), await text('files/folder/a/b.txt')],
           };
         }"""
     progress: list[dict] = []
     answer = run(
         script,
-        args={"x": np.arange(6).reshape(2, 3), "answer": {"a": [1, "b"]}},
+        args={"x": np.arange(6).reshape(2, 3), "answer": {"a": [1, "b"]}, "odd": float("inf")},
         files={"greeting.txt": b"hello", "folder": tmp_path},
         on_progress=progress.append,
     )
@@ -63,6 +64,7 @@ def test_what_a_script_returns_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(added, [[1, 2, 3], [4, 5, 6]])
     np.testing.assert_array_equal(greater, [[False, False, False], [True, True, True]])
     assert (added.dtype, greater.dtype) == (np.int32, np.bool_)
+    np.testing.assert_array_equal(answer.pop("odd"), [np.nan, -np.inf, np.inf])
     np.testing.assert_array_equal(answer.pop("typed"), [0.1, 2])
     np.testing.assert_array_equal(answer.pop("bytes"), np.array([0, 255], np.uint8))
     assert answer == {
@@ -87,6 +89,8 @@ def test_the_backend_is_the_one_that_was_asked_for(backend: str | None) -> None:
         ("tf.loadGraphModel('files/absent/model.json');\n  await new Promise(() => 0);", ["absent/model.json", "404"]),
         ("return await fetch('http://127.0.0.1:9/');", ["Content Security Policy"]),
         ("const a = ;", ["SyntaxError", "job.js:2:"]),
+        ("return new Map([[1, 2]]);", ["a Map cannot be sent"]),
+        ("throw { message: 'odd', stack: 5 };", ["odd"]),
         ("return new BigInt64Array(1);", ["BigInt64Array", "Float32Array"]),
     ],
 )
@@ -129,6 +133,40 @@ def test_a_browser_that_is_killed_is_an_error_with_its_log() -> None:
             "export default async function ({ report }) {\n  await report(1);\n  await new Promise(() => 0);\n}",
             on_progress=kill,
         )
+
+
+def test_a_page_that_crashes_is_noticed_at_once() -> None:
+    def crash(_: object) -> None:
+        for process in browsers_of(os.getpid()):
+            if "--type=renderer" in command_line(process):
+                process.kill()
+
+    with pytest.raises(BrowserError, match="The page crashed"):
+        run(
+            "export default async function ({ report }) {\n  await report(1);\n  await new Promise(() => 0);\n}",
+            on_progress=crash,
+        )
+
+
+def test_progress_that_nobody_waits_for_comes_in_order_and_before_the_result() -> None:
+    got: list[int] = []
+    script = "export default function ({ report }) {\n  for (let i = 0; i < 100; i++) report(i);\n}"
+    assert run(script, backend=None, on_progress=got.append) is None
+    assert got == list(range(100))
+
+
+def test_no_command_line_has_the_secret_address() -> None:
+    """Every user of a machine can read with which arguments programs were started."""
+    seen: list[str] = []
+    script = "export default async function ({ report }) {\n  await report(location.pathname.split('/')[1]);\n}"
+
+    def look(secret: str) -> None:
+        lines = [" ".join(command_line(process)) for process in psutil.Process().children(recursive=True)]
+        assert any("--user-data-dir" in line for line in lines)
+        seen.extend(line for line in lines if secret in line)
+
+    run(script, backend=None, on_progress=look)
+    assert not seen
 
 
 def test_nothing_is_left_when_the_kernel_is_killed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from labkit import processes
 from labkit.browser import show
 from labkit.browser.devtools import Browser
 from labkit.browser.tab import Tab
+from labkit.errors import BrowserError
 from labkit.waiting import wait_until
 
 ABOUT = {"classes": list("0123456789"), "examples": [{"label": 1, "ink": [0, 0, 0, 16, 16, 0, 0, 0] * 8}]}
@@ -164,6 +165,12 @@ def test_a_page_that_is_shown_again_replaces_the_one_before(shown_with) -> None:
     with pytest.raises(requests.ConnectionError):
         requests.get(first.server.url, timeout=10)
     assert requests.get(second.server.url, timeout=10).status_code == 200
+
+
+def test_a_page_without_its_model_gives_no_picture_but_its_words(tmp_path: Path) -> None:
+    page = show("draw", files={"nothing": tmp_path}, about=ABOUT, alt="A page.", through="picture")
+    with page, pytest.raises(BrowserError, match=r"The page says: .*model/model\.json"):
+        page.picture()
 
 
 def test_what_the_reader_hands_over_arrives(shown_with) -> None:

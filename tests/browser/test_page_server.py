@@ -60,6 +60,16 @@ def test_a_file_comes_with_its_type_and_no_other_machine_may_be_asked(
     assert server.requests[-2].path == path
 
 
+def test_a_file_that_was_written_anew_is_sent_anew(server: PageServer, folder: Path) -> None:
+    address = server.url + "files/model/model.json"
+    first = requests.get(address, timeout=10)
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert requests.get(address, headers=known, timeout=10).status_code == 304
+    (folder / "model.json").write_text('{"b": 2}')
+    again = requests.get(address, headers=known, timeout=10)
+    assert (again.status_code, again.json()) == (200, {"b": 2})
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -114,13 +124,13 @@ def test_what_a_page_posts_is_received_and_counted(folder: Path) -> None:
     with PageServer("run", receive=lambda kind, body: got.append((kind, body))) as server:
         for kind in ("progress", "result", "error"):
             assert requests.post(server.url + kind, data=kind * 1000, timeout=10).status_code == 204
-        assert requests.post(server.url + "other", timeout=10).status_code in (404, 405)
+        assert requests.post(server.url + "other?drawing=1", timeout=10).status_code in (404, 405)
     assert got == [(kind, kind.encode() * 1000) for kind in ("progress", "result", "error")]
-    assert [(r.method, r.path, r.received) for r in server.requests] == [
-        ("POST", "progress", 8000),
-        ("POST", "result", 6000),
-        ("POST", "error", 5000),
-        ("POST", "other", 0),
+    assert [(r.method, r.path, r.query, r.received) for r in server.requests] == [
+        ("POST", "progress", "", 8000),
+        ("POST", "result", "", 6000),
+        ("POST", "error", "", 5000),
+        ("POST", "other", "drawing=1", 0),
     ]
 
 

@@ -33,29 +33,37 @@ def web_model(folder: Path, bytes_each: int, kind: str = "graph-model") -> Path:
     ],
 )
 def test_slim(bytes_each, kind, said, tmp_path, capsys) -> None:
-    folder = web_model(tmp_path, bytes_each, kind)
+    (tmp_path / "slim").mkdir()
+    folder = web_model(tmp_path / "slim", bytes_each, kind)
     assert said in verdict("06.1", folder, capsys)
     assert said in verdict("06.1", str(folder), capsys)
 
 
 def test_slim_wants_a_folder_with_a_model(tmp_path, capsys) -> None:
+    assert "it once more, to slim" in verdict("06.1", web_model(tmp_path, 1), capsys)
+    (tmp_path / "group1-shard1of1.bin").unlink()
+    assert "weights are missing" in verdict("06.1", tmp_path, capsys)
+    (tmp_path / "model.json").unlink()
     assert "no model.json in" in verdict("06.1", tmp_path, capsys)
     assert "not a dict" in verdict("06.1", {}, capsys)
     assert "not answered yet" in verdict("06.1", ..., capsys)
 
 
-PROBABILITIES = np.array([[0.1, 0.6, 0.05, 0.25], [0.4, 0.3, 0.2, 0.1]])
+PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(10), 20)
+TOP = np.argsort(PROBABILITIES, axis=1)[:, ::-1][:, :3].astype(np.int32)
+LAST = np.argsort(PROBABILITIES, axis=1)[:, :3]
 
 
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        (np.array([[1, 3, 0], [0, 1, 2]], np.int32), "right"),
-        (np.array([[1.0, 3.0, 0.0], [0.0, 1.0, 2.0]]), "right"),
-        (np.array([[0, 3, 1], [2, 1, 0]]), "another order"),
-        (np.array([[1, 3, 2], [0, 1, 2]]), "higher probabilities"),
-        (np.array([[1, 3], [0, 1]]), "(2, 2); three digits"),
-        (np.array([[0.6, 0.25, 0.1], [0.4, 0.3, 0.2]]), "these are probabilities"),
+        (TOP, "right"),
+        (TOP.astype(float), "right"),
+        (TOP[:, ::-1], "another order"),
+        (LAST, "higher probabilities"),
+        (TOP[:, :2], "(20, 2); three digits"),
+        (TOP[:1], "(1, 3); three digits"),
+        (np.sort(PROBABILITIES, axis=1)[:, ::-1][:, :3], "these are probabilities"),
         ({"indices": 1}, "returned an object"),
         (..., "not answered yet"),
     ],
@@ -66,6 +74,8 @@ def test_three_likeliest(page, said, capsys) -> None:
 
 def test_three_likeliest_wants_two_things(capsys) -> None:
     assert "two things" in verdict("06.2", np.zeros((2, 3)), capsys)
+    assert "right" in verdict("06.2", [TOP, PROBABILITIES], capsys)
+    assert "20 drawings" in verdict("06.2", (TOP[:1], PROBABILITIES[:1]), capsys)
 
 
 @pytest.mark.parametrize(

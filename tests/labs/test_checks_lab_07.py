@@ -20,7 +20,8 @@ def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str
         ({1: np.int64(120), 5: 180, 20: 210}, "right"),
         ({1: 120, 5: 180}, "1, 5 and 20"),
         ({1: 0.5, 5: 0.8, 20: 0.9}, "a whole number"),
-        ({1: 210, 5: 210, 20: 210}, "was each trained with its own"),
+        ({1: 210, 5: 210, 20: 210}, "was each head trained with its own"),
+        ({1: 0, 5: 9, 20: 10**6}, "cannot 1000000 be right"),
         ({1: 20, 5: 30, 20: 60}, "the same order"),
         ([120, 180, 210], "a dict is asked for"),
         (..., "not answered yet"),
@@ -30,18 +31,19 @@ def test_few(answer, said, capsys) -> None:
     assert said in verdict("07.1", answer, capsys)
 
 
-BEFORE = np.linspace(-1, 1, 16)
+BEFORE, GAMMA = np.linspace(-1, 1, 16), np.linspace(0.9, 1.1, 16)
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ([BEFORE.tolist(), (BEFORE + 0.1).tolist()], "right"),
-        ((BEFORE, BEFORE * 2), "right"),
-        ([BEFORE, BEFORE], "they are equal"),
-        ([BEFORE**2, BEFORE**2 + 1], "is this the moving mean"),
-        ([BEFORE[:4], BEFORE[:4]], "16 channels"),
-        (BEFORE, "two moving means"),
+        ([BEFORE.tolist(), (BEFORE + 0.1).tolist(), GAMMA.tolist(), GAMMA.tolist()], "right"),
+        ((BEFORE, BEFORE * 2, GAMMA, GAMMA), "right"),
+        ([BEFORE, BEFORE * 2, GAMMA, GAMMA * 1.01], "were the layers frozen"),
+        ([BEFORE, BEFORE, GAMMA, GAMMA], "has not changed"),
+        ([BEFORE**2, BEFORE**2 + 1, GAMMA, GAMMA], "is this the moving mean"),
+        ([BEFORE[:4], BEFORE[:4], GAMMA, GAMMA], "16 channels"),
+        ([BEFORE, BEFORE * 2], "four arrays"),
         (..., "not answered yet"),
     ],
 )

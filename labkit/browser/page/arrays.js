@@ -11,6 +11,7 @@ const CHUNK = 0x8000; // arguments of one call; engines allow some ten thousand
 export function decode(value) {
   if (Array.isArray(value)) return value.map(decode);
   if (value === null || typeof value !== 'object') return value;
+  if ('$number' in value) return Number(value.$number);
   if ('$array' in value) {
     const bytes = Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0));
     return { data: new TYPES[value.$array](bytes.buffer), shape: value.shape };
@@ -20,6 +21,7 @@ export function decode(value) {
 
 /** Turns a value into one that JSON can carry: tensors (read, not disposed), typed arrays and buffers become arrays. */
 export async function encode(value) {
+  if (typeof value === 'number' && !Number.isFinite(value)) return { $number: String(value) }; // JSON has null for them
   if (value === null || typeof value !== 'object') return value;
   if (isTensor(value)) {
     const data = await value.data();
@@ -28,6 +30,9 @@ export async function encode(value) {
   if (value instanceof ArrayBuffer) return packed(new Uint8Array(value), [value.byteLength]);
   if (ArrayBuffer.isView(value)) return packed(value, [value.length]);
   if (Array.isArray(value)) return Promise.all(value.map(encode));
+  if (value instanceof Map || value instanceof Set || value instanceof Date) {
+    throw new TypeError(`a ${value.constructor.name} cannot be sent; make it an array, an object or a text`);
+  }
   const pairs = Object.entries(value).map(async ([name, inner]) => [name, await encode(inner)]);
   return Object.fromEntries(await Promise.all(pairs));
 }

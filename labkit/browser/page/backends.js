@@ -1,4 +1,4 @@
-// TensorFlow.js with the backend that was asked for, or an error: `tf.setBackend` alone would keep the old one quietly.
+// TensorFlow.js with the backend that was asked for, or an error: where it is missing, `tf.setBackend` only returns false.
 
 /** The names that `useBackend` takes, and what each runs on. */
 export const BACKENDS = {

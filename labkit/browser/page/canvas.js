@@ -93,7 +93,7 @@ class Pad {
   /** Takes back the last stroke, example or clearing. */
   undo() {
     if (this.#past.length === 0) return;
-    this.#pen.down = false;
+    this.#lift();
     this.#state = this.#past.pop();
     this.#changed();
   }
@@ -101,7 +101,7 @@ class Pad {
   /** Empties the paper and forgets what was on it, for the next drawing. */
   reset() {
     this.#past = [];
-    this.#pen.down = false;
+    this.#lift();
     this.#state = { strokes: [], ink: null };
     this.#changed();
   }
@@ -136,8 +136,14 @@ class Pad {
 
   #begin(state) {
     this.#past.push(this.#state);
-    this.#pen.down = false;
+    this.#lift();
     this.#state = state;
+  }
+
+  /** Ends the stroke that is being drawn: it may not be there any more. */
+  #lift() {
+    this.#pen.down = false;
+    this.#pointer = null;
   }
 
   #beginStroke(point) {
@@ -176,10 +182,10 @@ class Pad {
 
   #pointerDown(event) {
     if (event.button !== 0 || this.#pointer !== null) return; // a second finger, the right button
-    this.#pointer = event.pointerId;
     this.#canvas.setPointerCapture(event.pointerId); // a line may leave the paper and come back
     this.#pen.shown = false;
     this.#beginStroke(this.#place(event));
+    this.#pointer = event.pointerId;
   }
 
   #pointerMove(event) {

@@ -7,6 +7,7 @@ const IMPORT = /(^(?:import|export)\b[^;'"]*?\bfrom\s*)(['"])(\.\.?\/[^'"]+)\2/g
 class Kernel {
   #model;
   #waiting = new Map();
+  #me = Math.random().toString(36).slice(2); // every view of a widget hears all messages; ids must differ
   #last = 0;
 
   constructor(model) {
@@ -15,7 +16,7 @@ class Kernel {
   }
 
   bytes(path) {
-    const id = ++this.#last;
+    const id = `${this.#me}-${++this.#last}`;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       this.#model.send({ kind: 'read', id, path });
@@ -62,6 +63,12 @@ class Blobs {
 
   async #make(path) {
     const type = path.endsWith('.wasm') ? 'application/wasm' : 'text/javascript';
+    if (path.startsWith('npm/') && path.endsWith('.js')) {
+      // Where a notebook has RequireJS (VS Code, Colab), scripts would hand themselves to its `define`.
+      const text = await this.#kernel.text(path);
+      const plain = `(function (define, exports, module) {${text}\n}).call(globalThis);`;
+      return URL.createObjectURL(new Blob([plain], { type }));
+    }
     if (!path.startsWith('page/')) return URL.createObjectURL(new Blob([await this.#kernel.bytes(path)], { type }));
     const text = await this.#kernel.text(path);
     const wanted = [...text.matchAll(IMPORT)].map((found) => found[3]);

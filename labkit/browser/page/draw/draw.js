@@ -107,20 +107,21 @@ class DrawPage {
     let next = 0;
     if (examples.length > 0) {
       pad.addButton('Show me one', () => {
-        this.#parts.example = examples[next];
+        pad.show(examples[next].ink);
         next = (next + 1) % examples.length;
-        pad.show(this.#parts.example.ink);
       });
     }
-    return { picture, note, stopWatching, example: null };
+    return { picture, note, stopWatching, examples };
   }
 
   /** Shows what the model is asked about, and returns it; null if that is nothing. */
   #look() {
-    const { pad, picture, note, example, classes } = this.#parts;
+    const { pad, picture, note, examples, classes } = this.#parts;
     const bitmap = pad.bitmap();
     paintInk(picture, inkOf(bitmap));
-    note.textContent = pad.ink && example ? `An example, and the data says: ${classes[example.label]}.` : SEEN;
+    // Looked up, for undo brings back an earlier one.
+    const example = pad.ink && examples.find(({ ink }) => pad.ink.every((count, i) => count === ink[i]));
+    note.textContent = example ? `An example, and the data says: ${classes[example.label]}.` : SEEN;
     return pad.empty ? null : bitmap;
   }
 

@@ -70,9 +70,10 @@ class FineTunePage {
       this.#build(about);
       await this.#tuner.load(this.#context);
       this.#refresh();
-      this.#container.setAttribute('aria-busy', 'false');
     } catch (error) {
       this.#say(error);
+    } finally {
+      this.#container.setAttribute('aria-busy', 'false');
     }
   }
 

@@ -2,19 +2,11 @@
 
 import { encode } from '../arrays.js';
 import { useBackend } from '../backends.js';
+import { files } from '../server_files.js';
 import { mount } from './fine_tune.js';
 
-async function read(name) {
-  const answer = await fetch(`files/${name}`);
-  if (!answer.ok) throw new Error(`files/${name} could not be read: the server answered ${answer.status}`);
-  return answer;
-}
-
 mount(document.body, {
-  files: {
-    bytes: async (name) => (await read(name)).arrayBuffer(),
-    json: async (name) => (await read(name)).json(),
-  },
+  files,
   useBackend,
   handOver: async (value) => {
     const answer = await fetch('result', { method: 'POST', body: JSON.stringify(await encode(value)) });

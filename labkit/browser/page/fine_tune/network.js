@@ -2,8 +2,8 @@
  * What the page asked for over the network, as the browser counts it, and what it is forbidden to.
  *
  * The browser keeps a list of resources that a page loaded (Resource Timing); of a request it says where it went, what
- * part of the page asked for it, and how many bytes came back. It does not list WebSockets, and not what extensions or
- * the browser itself send.
+ * part of the page asked for it, and how many bytes came back. It does not list WebSockets, WebRTC or leaving for another
+ * address, and not what extensions or the browser itself send.
  */
 
 /** Keeps the list from the page's first request on. */

@@ -5,8 +5,14 @@ import { useBackend } from '../backends.js';
 
 const post = (where, body) => fetch(where, { method: 'POST', body });
 
-/** Sends one message of progress; the script may wait for it or not. */
-const report = (message) => post('progress', JSON.stringify(message));
+let sent = Promise.resolve();
+
+/** Sends one message of progress after those before it; the script may wait for it or not. */
+function report(message) {
+  const ready = encode(message); // as it is now
+  sent = sent.then(async () => post('progress', JSON.stringify((await ready) ?? null)));
+  return sent;
+}
 
 /** Where the script cannot be parsed: `import()` does not say, a script element does. */
 function placeOfSyntaxError() {
@@ -20,7 +26,7 @@ function placeOfSyntaxError() {
 
 function fail(error) {
   const name = error?.message ? `${error.name}: ${error.message}` : String(error);
-  return post('error', JSON.stringify({ message: name, stack: error?.stack ?? '' }));
+  return post('error', JSON.stringify({ message: name, stack: String(error?.stack ?? '') }));
 }
 
 try {
@@ -38,7 +44,9 @@ try {
     addEventListener(kind, (event) => fail(event.reason ?? event.error ?? event.message));
   }
   const answer = await script.default({ tf, args: decode(job.args), report });
-  await post('result', JSON.stringify((await encode(answer)) ?? null));
+  const body = JSON.stringify((await encode(answer)) ?? null);
+  await sent; // or the result could overtake what was reported before it
+  await post('result', body);
 } catch (error) {
   await fail(error);
 }
