@@ -159,9 +159,8 @@ def section(run: report.Run) -> list[str]:
     job = run.cases[JOB][WHOLE]
     said = (
         f"The wasm backend of TensorFlow.js takes {_times(bar)} as long as TensorFlow in Python; the aim, {AIM} times, "
-        f"is {bar.words}. LiteRT.js takes {_times(lite)}: {lite.words}. What WebAssembly lacks: it computes with "
-        "vectors of 128 bits, processors with up to 512, and in these pages with one thread, TensorFlow in Python with "
-        "all cores."
+        f"is {bar.words}. LiteRT.js takes {_times(lite)}: {lite.words}. WebAssembly has vectors of 128 bits, "
+        "where processors have up to 512, and in these pages one thread; TensorFlow in Python takes all cores."
     )
     whole = (
         f"A whole job, `labkit.browser.run` with a small model, takes {middle(job)} s ({middle([min(job)])} to "
