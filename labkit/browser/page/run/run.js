@@ -24,9 +24,15 @@ function placeOfSyntaxError() {
   });
 }
 
-function fail(error) {
+const refused = [];
+addEventListener('securitypolicyviolation', ({ blockedURI, effectiveDirective }) => {
+  refused.push(`\n    ${blockedURI} is against the page's Content Security Policy (${effectiveDirective})`);
+});
+
+async function fail(error) {
+  await new Promise((resolve) => setTimeout(resolve)); // what was refused is said in a task of its own
   const name = error?.message ? `${error.name}: ${error.message}` : String(error);
-  return post('error', JSON.stringify({ message: name, stack: String(error?.stack ?? '') }));
+  return post('error', JSON.stringify({ message: name, stack: `${error?.stack ?? ''}${refused.join('')}` }));
 }
 
 try {
