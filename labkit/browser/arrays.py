@@ -68,6 +68,4 @@ def _unpacked(value: dict) -> Any:
     if "$array" not in value:
         return value
     data = base64.b64decode(value["base64"])
-    if value["$array"] == "bool":
-        return np.frombuffer(data, np.uint8).astype(bool).reshape(value["shape"])
     return np.frombuffer(data, np.dtype(value["$array"])).reshape(value["shape"]).copy()
