@@ -24,7 +24,7 @@ lab: $(JAVASCRIPT)
 	@$(BIN)/labkit lab $(ARGS)
 
 test: check $(JAVASCRIPT)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff check .

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from .side_by_side import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401
+
 # Before any test imports TensorFlow; child processes inherit them.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
