@@ -23,7 +23,9 @@ def stderr_into(log: IO[bytes]) -> Iterator[None]:
 
 
 def import_it(*, use_gpu: bool = False) -> str:
-    """Imports TensorFlow and runs one op (the first op writes to descriptor 2 too); returns what it wrote there.
+    """Imports TensorFlow and lets it look for devices; returns what it wrote to descriptor 2 meanwhile.
+
+    No op runs: devices and numbers of threads, which are fixed by the first one, can still be set.
 
     Args:
         use_gpu: whether TensorFlow may see the machine's GPUs.
@@ -43,11 +45,11 @@ def import_it(*, use_gpu: bool = False) -> str:
 
                 tf.get_logger().setLevel("ERROR")
                 logging.set_verbosity(logging.ERROR)
+                tf.config.list_physical_devices()  # looking for GPUs is what says most
                 if not use_gpu:
                     # Apple's Metal does not read CUDA_VISIBLE_DEVICES. Refused where TensorFlow already runs.
                     with contextlib.suppress(RuntimeError):
                         tf.config.set_visible_devices([], "GPU")
-                _ = tf.constant(0) + 0
         finally:
             log.seek(0)
             said = log.read().decode("utf-8", "replace")

@@ -5,7 +5,7 @@ everything, keeps requests to this machine away from proxies and sets the style 
 lab its own empty folder and seeds again, so a setup cell that calls it makes "Run all" give the same numbers a second
 time in the same kernel.
 
-A lab that wants the machine's GPU sets ``os.environ["LABKIT_GPU"] = "1"`` before this import.
+A lab about devices says ``from labkit import start_devices as start`` instead, and sees them.
 """
 
 import os

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -97,12 +98,35 @@ def test_a_failing_import_shows_what_tensorflow_said(tmp_path: Path) -> None:
     assert "ImportError: no" in done.stderr
 
 
-def test_gpus_are_left_alone_when_the_lab_asks_for_them() -> None:
-    program = "import os; from labkit import start; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
-    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-    environment |= {"PYTHONPATH": str(ROOT), "LABKIT_GPU": "1"}
+@pytest.mark.parametrize(
+    ("module", "set_to", "visible"),
+    [("start", None, "-1"), ("start", "1", "None"), ("start_devices", None, "None"), ("start_devices", "0", "-1")],
+)
+def test_gpus_are_hidden_but_from_labs_about_devices(module: str, set_to: str | None, visible: str) -> None:
+    program = f"import os; from labkit import {module}; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    unwanted = ("CUDA_VISIBLE_DEVICES", "LABKIT_GPU")
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted}
+    environment |= {"PYTHONPATH": str(ROOT)} | ({"LABKIT_GPU": set_to} if set_to else {})
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "None\n"
+    assert done.stdout == f"{visible}\n"
+
+
+def test_devices_and_threads_can_still_be_set_after_start() -> None:
+    program = (
+        "from labkit import start\n"
+        "import tensorflow as tf\n"
+        'start.workspace("01")\n'
+        'cpu = tf.config.list_physical_devices("CPU")[0]\n'
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(1)\n"
+        'print(len(tf.config.list_logical_devices("CPU")))\n'
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+    assert (done.stdout, done.stderr) == ("2\n", "")
 
 
 def test_start_works_where_tensorflow_already_runs() -> None:

@@ -1,6 +1,7 @@
 """``labkit run NN|all``: runs labs in fresh kernels and stores their outputs. The only way outputs get into a lab."""
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -101,7 +102,8 @@ def execute(
             on_cell_execute=starting,
         )
         try:
-            client.execute(cleanup_kc=True)  # a manager that is passed in is otherwise left running
+            # A manager that is passed in is otherwise left running; outputs are those of a machine without GPUs.
+            client.execute(cleanup_kc=True, env=os.environ | {"LABKIT_GPU": "0"})
         except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
             source = code_cells[running - 1].source if running else "(no cell had started)"
             raise NotebookError(_what_failed(error, f"{name}, cell {running}", source, limit)) from error

@@ -49,7 +49,7 @@ def compare() -> Callable[..., Compared]:
         command += ["--nbval-sanitize-with", str(Path(__file__).with_name("sanitize.cfg")), "-q", "-rf", "--color=no"]
         command += ["-p", "no:cacheprovider", *options, notebook.name]
         environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
-        environment |= {MARK: run_id, "PYTHONPATH": str(labkit_of)}
+        environment |= {MARK: run_id, "PYTHONPATH": str(labkit_of), "LABKIT_GPU": "0"}  # as `labkit run` does
         place = notebook.parent
         done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
         return Compared(done.stdout + done.stderr, done.returncode, survivors(run_id, patience))
