@@ -1,0 +1,84 @@
+"""The strategy that this machine offers, so that one training function runs on whatever there is.
+
+    strategy = best()
+    with strategy.scope():
+        model = keras.Sequential([...])
+
+The tables in `tf.distribute`'s guide (https://www.tensorflow.org/guide/distributed_training) in one rule: a TPU, else
+all GPUs if there are several, else the default strategy. That one already computes on the only GPU, or on the CPU.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from labkit.devices import tpu
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Description(NamedTuple):
+    """A strategy in a line, for a table.
+
+    Attributes:
+        name: the class, such as ``MirroredStrategy``.
+        replicas: how many copies of the model compute at the same time.
+        devices: where they compute, such as ``CPU:0, CPU:1``.
+    """
+
+    name: str
+    replicas: int
+    devices: str
+
+
+def best(devices: Sequence[str] | None = None) -> "tf.distribute.Strategy":
+    """The strategy for this machine's fastest devices, or for the named ones.
+
+    Args:
+        devices: logical devices such as ``["CPU:0", "CPU:1"]``; the model is copied to each. None: choose.
+
+    Raises:
+        ValueError: `devices` is empty, or one is not there. TensorFlow would compute elsewhere without a word.
+    """
+    import tensorflow as tf
+
+    if devices is not None:
+        return _on(list(devices))
+    if found := tpu.find():
+        return tf.distribute.TPUStrategy(tpu.connect(found.address))
+    gpus = [_short(device.name) for device in tf.config.list_logical_devices("GPU")]
+    return tf.distribute.MirroredStrategy(gpus) if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def describe(strategy: "tf.distribute.Strategy") -> Description:
+    """Its name, its number of replicas, and the devices that these compute on.
+
+    Args:
+        strategy: any strategy of one machine, or a TPU's.
+    """
+    import tensorflow as tf
+
+    try:
+        devices = strategy.extended.worker_devices
+    except RuntimeError:  # only the default strategy has no list; an op tells where its ops go
+        return Description("default strategy", strategy.num_replicas_in_sync, _short((tf.zeros([]) + 1.0).device))
+    names = ", ".join(_short(device) for device in devices)
+    return Description(type(strategy).__name__, strategy.num_replicas_in_sync, names)
+
+
+def _on(devices: list[str]) -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    there = [_short(device.name) for device in tf.config.list_logical_devices()]
+    wanted = [_short(device) for device in devices]
+    if not wanted or not set(wanted) <= set(there):
+        raise ValueError(
+            f"best() was given devices={devices}; this process has the logical devices {there}, give one or more of "
+            "them. A CPU is split with tf.config.set_logical_device_configuration before the first op"
+        )
+    return tf.distribute.MirroredStrategy(wanted) if len(wanted) > 1 else tf.distribute.OneDeviceStrategy(wanted[0])
+
+
+def _short(device: str) -> str:
+    """``CPU:1`` for ``/job:localhost/replica:0/task:0/device:CPU:1``."""
+    return device.rsplit("/", 1)[-1].removeprefix("device:")
