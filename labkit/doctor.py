@@ -170,7 +170,7 @@ def gpu(facts: dict[str, Any]) -> Finding:
         why = "a driver is here, but TensorFlow sees no GPU: its CUDA libraries come with tensorflow[and-cuda]"
     else:
         why = "none"
-    return Finding("GPU", "not needed", f"{why}; {build}", "lab 08 is to show one; every lab runs without")
+    return Finding("GPU", "not needed", f"{why}; {build}", "lab 08 uses one (docs/gpu.md); every lab runs without")
 
 
 def memory(available: int | None = None, total: int | None = None) -> Finding:

@@ -6,8 +6,11 @@ that their outputs are those of a machine without one.
 
 import os
 
-os.environ.setdefault("LABKIT_GPU", "1")
+from labkit.devices import gpu
 
-from labkit.start import SEED, seed, tensorflow_said, workspace  # noqa: E402  # the import reads the variable
+if os.environ.setdefault("LABKIT_GPU", "1") == "1":
+    gpu.load_libraries()
+
+from labkit.start import SEED, seed, tensorflow_said, workspace  # reads the variable, and imports
 
 __all__ = ["SEED", "seed", "tensorflow_said", "workspace"]

@@ -23,7 +23,9 @@ __all__ = ["Event", "Placement", "Trace", "place", "record"]
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(import_module(f"labkit.devices.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'labkit.devices' has no attribute {name!r}; its public names are {', '.join(__all__)}")
+    raise AttributeError(
+        f"module 'labkit.devices' has no attribute {name!r}; its public names are {', '.join(__all__)}"
+    )
 
 
 def __dir__() -> list[str]:

@@ -136,8 +136,8 @@ def _graph(fn: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
 
     if getattr(fn, "_jit_compile", None):
         raise ValueError(
-            "place() was given a function with jit_compile=True. XLA makes one program of it, for the device that it is "
-            "called on, and no ops are left to place; take the function without jit_compile to see its ops"
+            "place() was given a function with jit_compile=True. XLA makes one program of it, for the device that "
+            "it is called on, and no ops are left to place; take the function without jit_compile to see its ops"
         )
     inner = getattr(fn, "python_function", fn)
 
@@ -195,7 +195,7 @@ def _ops(nodes: dict[str, Any], trace: Trace) -> tuple[PlacedOp, ...]:
         if event.kind == "kernel":  # an accelerator's own times; on the host there is only the launch
             times[event.name] = _kernel_times(event.name, trace)
     placed = [
-        PlacedOp(name, node.op, _short(node.device), *times.get(name, (None, None)), _inputs(node, nodes))
+        PlacedOp(name, node.op, short_name(node.device), *times.get(name, (None, None)), _inputs(node, nodes))
         for name, node in nodes.items()
         if node.op not in _SCENERY | _SENDS | _RECEIVES
     ]
@@ -230,7 +230,7 @@ def _copies(nodes: dict[str, Any], shapes: dict[str, int | None]) -> tuple[Copy,
     for node in nodes.values():
         if node.op in _SENDS:
             name = node.input[0].partition(":")[0]
-            source, target = (_short(node.attr[side].s.decode()) for side in ("send_device", "recv_device"))
+            source, target = (short_name(node.attr[side].s.decode()) for side in ("send_device", "recv_device"))
             if source != target:
                 found.append(Copy(name, source, target, _known(name, shapes)))
     return tuple(found)
@@ -243,7 +243,8 @@ def _known(name: str, shapes: dict[str, int | None]) -> int | None:
     return shapes.get(name)
 
 
-def _short(device: str) -> str:
+def short_name(device: str) -> str:
+    """``CPU:1`` for ``/job:localhost/replica:0/task:0/device:CPU:1``; a cluster's task stays: ``worker:1/CPU:0``."""
     import tensorflow as tf
 
     spec = tf.DeviceSpec.from_string(device)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.devices import tpu
+from labkit.devices.placement import short_name
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,7 +47,7 @@ def best(devices: Sequence[str] | None = None) -> "tf.distribute.Strategy":
         return _on(list(devices))
     if found := tpu.find():
         return tf.distribute.TPUStrategy(tpu.connect(found.address))
-    gpus = [_short(device.name) for device in tf.config.list_logical_devices("GPU")]
+    gpus = [short_name(device.name) for device in tf.config.list_logical_devices("GPU")]
     return tf.distribute.MirroredStrategy(gpus) if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
@@ -61,24 +62,19 @@ def describe(strategy: "tf.distribute.Strategy") -> Description:
     try:
         devices = strategy.extended.worker_devices
     except RuntimeError:  # only the default strategy has no list; an op tells where its ops go
-        return Description("default strategy", strategy.num_replicas_in_sync, _short((tf.zeros([]) + 1.0).device))
-    names = ", ".join(_short(device) for device in devices)
+        return Description("default strategy", strategy.num_replicas_in_sync, short_name((tf.zeros([]) + 1.0).device))
+    names = ", ".join(short_name(device) for device in devices)
     return Description(type(strategy).__name__, strategy.num_replicas_in_sync, names)
 
 
 def _on(devices: list[str]) -> "tf.distribute.Strategy":
     import tensorflow as tf
 
-    there = [_short(device.name) for device in tf.config.list_logical_devices()]
-    wanted = [_short(device) for device in devices]
+    there = [short_name(device.name) for device in tf.config.list_logical_devices()]
+    wanted = [short_name(device) for device in devices]
     if not wanted or not set(wanted) <= set(there):
         raise ValueError(
             f"best() was given devices={devices}; this process has the logical devices {there}, give one or more of "
             "them. A CPU is split with tf.config.set_logical_device_configuration before the first op"
         )
     return tf.distribute.MirroredStrategy(wanted) if len(wanted) > 1 else tf.distribute.OneDeviceStrategy(wanted[0])
-
-
-def _short(device: str) -> str:
-    """``CPU:1`` for ``/job:localhost/replica:0/task:0/device:CPU:1``."""
-    return device.rsplit("/", 1)[-1].removeprefix("device:")

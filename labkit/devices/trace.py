@@ -30,13 +30,13 @@ class Event:
     Attributes:
         name: the op's name in the graph, or TensorFlow's name of what it was doing.
         op: the op's type, ``"MatMul"``; empty where it is no op.
-        thread: ``"python"`` (the one that called), ``"inter-op 1"``, ``"intra-op 2"``, ``"tf.data 1"``, another thread's
-            own name, or an accelerator's stream: ``"GPU:0 Stream #7"``.
+        thread: ``"python"`` (the one that called), ``"inter-op 1"``, ``"intra-op 2"``, ``"tf.data 1"``, another
+            thread's own name, or an accelerator's stream: ``"GPU:0 Stream #7"``.
         start: seconds since the call began.
         end: seconds since the call began.
         kind: ``"op"`` an op's kernel; ``"wait"`` a kernel that holds no thread until it is done, such as one that
-            receives; ``"part"`` a piece of an op that another thread took over; ``"kernel"`` what an accelerator did for
-            an op; ``"other"`` anything else.
+            receives; ``"part"`` a piece of an op that another thread took over; ``"kernel"`` what an accelerator did
+            for an op; ``"other"`` anything else.
     """
 
     name: str
@@ -110,7 +110,10 @@ def record(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Trace:
     """
     import tensorflow as tf
 
-    options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3, python_tracer_level=0, device_tracer_level=1)
+    # The third level has ops of which TensorFlow has seen that they take next to no time.
+    options = tf.profiler.experimental.ProfilerOptions(
+        host_tracer_level=3, python_tracer_level=0, device_tracer_level=1
+    )
     with tempfile.TemporaryDirectory(prefix="labkit-trace-") as folder:
         try:
             tf.profiler.experimental.start(folder, options)
@@ -189,7 +192,8 @@ def _stats(plane: Any, event: Any) -> dict[str, Any]:
     values = {}
     for stat in event.stats:
         kind = stat.WhichOneof("value")
-        value = plane.stat_metadata[stat.ref_value].name if kind == "ref_value" else getattr(stat, kind or "int64_value")
+        referred = kind == "ref_value"
+        value = plane.stat_metadata[stat.ref_value].name if referred else getattr(stat, kind or "int64_value")
         values[plane.stat_metadata[stat.metadata_id].name] = value
     return values
 
@@ -200,9 +204,9 @@ def _host_events(lines: Sequence[_Line]) -> Iterator[Event]:
     pieces: list[tuple[int, str, float, float, list[int]]] = []
     waiting: dict[str, list[tuple[str, float]]] = {}
     for line, thread in zip(lines, threads, strict=True):
-        ops = [_op_event(raw, thread) for raw in line.events]
-        yield from (op or Event(raw.name, "", thread, raw.start, raw.end) for op, raw in zip(ops, line.events, strict=True))
-        running = [op for op in ops if op is not None]
+        events = [_event(raw, thread) for raw in line.events]
+        yield from events
+        running = [event for event in events if event.kind == "op"]
         pieces += _pieces(line, thread)
         for raw in line.events:
             if raw.name == "ThreadpoolListener::Record":
@@ -215,10 +219,10 @@ def _host_events(lines: Sequence[_Line]) -> Iterator[Event]:
     yield from _given_away(pieces, makers)
 
 
-def _op_event(raw: _Raw, thread: str) -> Event | None:
+def _event(raw: _Raw, thread: str) -> Event:
     if (match := _OP.fullmatch(raw.name)) and "::" not in raw.name:
         return Event(match["name"], match["op"], thread, raw.start, raw.end, "op")
-    return None
+    return Event(raw.name, "", thread, raw.start, raw.end)
 
 
 def _key(raw: _Raw) -> str:
@@ -234,7 +238,8 @@ def _asynchronous(lines: Sequence[_Line], waiting: dict[str, list[tuple[str, flo
                 ends.setdefault(_key(raw), []).append(raw.start)
     for key, starts in waiting.items():
         name, _, op = key.rpartition(":")
-        for (thread, start), end in zip(sorted(starts, key=lambda one: one[1]), sorted(ends.get(key, [])), strict=False):
+        starts.sort(key=lambda start: start[1])
+        for (thread, start), end in zip(starts, sorted(ends.get(key, [])), strict=False):
             yield Event(name, op, thread, start, end, "wait")
 
 

@@ -92,7 +92,7 @@ def test_events_are_in_order_and_begin_with_the_call(recorded: Trace) -> None:
 
 
 def test_a_name_that_did_not_run_is_answered_with_those_that_did(recorded: Trace) -> None:
-    with pytest.raises(KeyError, match="'nothing'.*product"):
+    with pytest.raises(KeyError, match=r"'nothing'.*product"):
         recorded.named("nothing")
 
 

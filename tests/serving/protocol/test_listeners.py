@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -171,9 +172,10 @@ def test_requests_in_flight_at_the_socket_are_answered(serve, saved_models, plac
         predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict", PredictRequest.SerializeToString)
         busy = psutil.Process(server.process.pid)
         before = sum(busy.cpu_times()[:2])
-        answer = predict.future(request("slow", "wait", seconds=[2.0], x=[7.0]), timeout=60)
-        while sum(busy.cpu_times()[:2]) - before < 0.3:
+        answer = predict.future(request("slow", "wait", seconds=[4.0], x=[7.0]), timeout=60)
+        while sum(busy.cpu_times()[:2]) - before < 0.2:
             assert not answer.done()
+            time.sleep(0.01)  # a loop that is busy would take the processor from the server
         server.terminate()
         assert answer.result(30)
     assert server.exit_status(20) == 0
