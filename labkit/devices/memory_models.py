@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
 _MIB = 2**20
+_MANY = 1024  # with few examples the fullest moment may be one that the batch has no part in
 
 CARDS: dict[str, int] = {
     "8 GB": 8192 * _MIB,
@@ -123,7 +124,7 @@ def which_fit(
         if isinstance(counted, Transformer):
             fixed, each = counted.fixed, float(counted.per_example)
         else:
-            fixed, each = counted.weights + counted.gradients + counted.slots, counted.per_example
+            fixed, each = counted.weights + counted.gradients + counted.slots, counted.at(_MANY).per_example
         largest = [counted.largest_batch(size - reserve) for size in cards.values()]
         rows.append([name, fixed / GIB, each / _MIB, *largest])
     return show.table(rows, ["model", "fixed (GiB)", "each example (MiB)", *cards], digits=2)

@@ -1,0 +1,150 @@
+"""A process that measures: it imports TensorFlow, then follows its parent's orders, one JSON object a line.
+
+    python -m labkit.threads.child PORT KEY
+
+It connects to the parent's port on this machine and says its key. Told to ``fork``, it goes on as two processes: the
+import, which takes seconds, was then made once for both. This holds as long as TensorFlow has run no op, for its
+threads start with the first one, and a fork has only the thread that asked for it. A process ends with its connection.
+"""
+
+import faulthandler
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import psutil
+
+
+class Child:
+    """One process's side of the talk; every public method is an order, its answer a JSON object."""
+
+    def __init__(self, port: int) -> None:
+        """Connects to the parent, who listens on `port`."""
+        self._connection = socket.create_connection(("127.0.0.1", port))
+        self._lines = self._connection.makefile("rw")
+        self._file = ""
+        self._step: Callable[[], Any]
+        self._result: Any
+
+    def follow(self, key: str) -> None:
+        """Says who is here, then does what it is told until the parent hangs up."""
+        self._say({"key": key, "pid": os.getpid()})
+        for line in self._lines:
+            order = json.loads(line)
+            try:
+                answer = getattr(self, order.pop("do"))(**order) or {}
+            except (Exception, SystemExit) as error:
+                traceback.print_exc()
+                answer = {"error": self._explained(error)}
+            self._say(answer)
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        self._lines.write(json.dumps(answer) + "\n")
+        self._lines.flush()
+
+    def _explained(self, error: BaseException) -> str:
+        where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self._file]
+        lines = [f"\n  line {frame.lineno}, in {frame.name}: {frame.line}" for frame in where]
+        return "".join(traceback.format_exception_only(error)).strip() + "".join(lines)
+
+    def fork(self, port: int, key: str, log: str) -> dict[str, Any]:
+        """A second process that reports at `port`, says `key` and writes to the file `log`."""
+        pid = os.fork()
+        if pid:
+            return {"pid": pid}
+        status = 1
+        try:
+            self._lines.close()
+            self._connection.close()
+            _write_to(log)
+            Child(port).follow(key)
+            status = 0
+        finally:
+            os._exit(status)  # what is above belongs to the first process
+
+    def end(self, pid: int) -> dict[str, Any]:
+        """Ends a process that was forked; its exit status, negative is the signal that ended it."""
+        os.kill(pid, signal.SIGKILL)  # nobody else has its number: until we ask for its status, it is kept
+        return self.await_end(pid)
+
+    def await_end(self, pid: int) -> dict[str, Any]:
+        """The exit status of a process that was forked and is ending."""
+        return {"status": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
+
+    def prepare(self, file: str, name: str, intra: int, inter: int, cores: int | None) -> None:
+        """Sets cores and threads, calls function `name` of `file` for its step, and runs the step twice."""
+        if cores is not None:
+            process = psutil.Process()
+            process.cpu_affinity(process.cpu_affinity()[:cores])
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.threading.set_intra_op_parallelism_threads(intra)
+        tf.config.threading.set_inter_op_parallelism_threads(inter)
+        self._file = file
+        names = {"tf": tf, "np": np, "__name__": "measured"}
+        with open(file) as text:
+            exec(compile(text.read(), file, "exec"), names)
+        self._step = names[name]()
+        if not callable(self._step):
+            raise TypeError(f"`{name}` returned {self._step!r}; it has to return what is to be timed, a function")
+        for _ in range(2):  # the first traces and plans, the second still takes memory that later ones find there
+            self._result = self._step()
+
+    def run(self, repeats: int) -> dict[str, Any]:
+        """Times the step; once before that untimed, for others ran meanwhile and the caches hold their data."""
+        self._step()
+        seconds = []
+        wall, processor = time.perf_counter(), time.process_time()
+        for _ in range(repeats):
+            start = time.perf_counter()
+            self._step()
+            seconds.append(time.perf_counter() - start)
+        processor, wall = time.process_time() - processor, time.perf_counter() - wall
+        return {"seconds": seconds, "processor_seconds": processor, "wall_seconds": wall}
+
+    def result(self, file: str) -> dict[str, Any]:
+        """Writes the arrays that the step returned to `file`, and says how many threads there are by now."""
+        import tensorflow as tf
+
+        np.savez(file, *(_plain(np.asarray(each)) for each in tf.nest.flatten(self._result)))
+        return {"threads": psutil.Process().num_threads()}
+
+    def trace(self) -> dict[str, Any]:
+        """What happened during one run of the step."""
+        from labkit.devices.trace import record
+
+        return {"rows": record(self._step).rows()}
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """As NumPy can write it without pickling: strings as bytes, and bfloat16 and the like as float32."""
+    kinds = {"O": np.bytes_, "V": np.float32}
+    return array.astype(kinds.get(array.dtype.kind, array.dtype))
+
+
+def _write_to(log: str) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Imports TensorFlow and follows the parent at this port."""
+    port, key = arguments
+    faulthandler.enable()
+    import tensorflow  # noqa: F401
+
+    Child(int(port)).follow(key)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,87 @@
+"""A function as text, so that another process can run it: it must bring along all that it uses."""
+
+import ast
+import builtins
+import inspect
+import symtable
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+GIVEN = ("tf", "np")
+_RULE = "it runs in another process, where only `tf` and `np` are given"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A function that takes no arguments, as text.
+
+    Attributes:
+        name: the function's name.
+        text: its definition.
+    """
+
+    name: str
+    text: str
+
+    @classmethod
+    def of(cls, fn: Callable[[], object] | str) -> "Source":
+        """The source of a function, or `fn` itself if it is text already.
+
+        Raises:
+            TypeError: `fn` is neither.
+            ValueError: its source cannot be had, is not exactly one function without arguments, or uses a name that
+                the other process would not know.
+        """
+        text = textwrap.dedent(fn if isinstance(fn, str) else _text(fn))
+        definition = _only_function(text)
+        if unknown := sorted(set(_outside_names(text)) - {definition.name}):
+            names = ", ".join(f"`{name}`" for name in unknown)
+            raise ValueError(
+                f"`{definition.name}` uses {names} from outside, but {_RULE}. Import or define {names} inside "
+                f"`{definition.name}`."
+            )
+        return cls(definition.name, text)
+
+
+def _text(fn: Callable[[], object]) -> str:
+    if not callable(fn):
+        raise TypeError(f"a function or its source text is needed, not {fn!r}")
+    if getattr(fn, "__name__", "") == "<lambda>":
+        raise ValueError(f"a lambda was given, but {_RULE}, so its text is needed: write it as a function with `def`")
+    try:
+        return inspect.getsource(fn)
+    except (OSError, TypeError) as error:
+        raise ValueError(
+            f"the source of {fn!r} cannot be had ({error}), but {_RULE}, so it is needed: pass a function that a "
+            "notebook cell or a file defines with `def`, or the text of one"
+        ) from None
+
+
+def _only_function(text: str) -> ast.FunctionDef:
+    try:
+        body = ast.parse(text).body
+    except SyntaxError as error:
+        raise ValueError(f"this is no Python function: {error}\n{text}") from None
+    if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
+        raise ValueError(f"exactly one function, `def name(): ...`, is needed, not this:\n{text}")
+    (definition,) = body
+    given = definition.args
+    needed = [*given.posonlyargs, *given.args][: len(given.posonlyargs) + len(given.args) - len(given.defaults)]
+    needed += [one for one, default in zip(given.kwonlyargs, given.kw_defaults, strict=True) if default is None]
+    if needed:
+        raise ValueError(
+            f"`{definition.name}` needs {', '.join(f'`{one.arg}`' for one in needed)}, but it is called without "
+            "arguments; set the values inside it"
+        )
+    return definition
+
+
+def _outside_names(text: str) -> Iterator[str]:
+    """Names that the text uses and neither sets itself nor finds among Python's own or the given ones."""
+    tables = [symtable.symtable(text, "function", "exec")]
+    for table in tables:
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            if symbol.is_global() and symbol.is_referenced() and symbol.get_name() not in (*GIVEN, *dir(builtins)):
+                yield symbol.get_name()
