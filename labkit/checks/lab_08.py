@@ -9,6 +9,7 @@ from labkit.devices import Placement
 from labkit.devices.memory import GIB, TrainingMemory
 
 _X_BYTES = 256 * 256 * 4
+_SMALL = 4096  # the sums of 256 rows, which TensorFlow may hand to and fro
 _VGG16_WEIGHTS = 138_357_544
 
 
@@ -28,11 +29,11 @@ def _lean(answer: Any) -> str | None:
     products = {op.device for op in answer.ops if op.op in ("MatMul", "_FusedMatMul")}
     if len(products) != 1 or products == {"CPU:0"}:
         return f"the products run on {', '.join(sorted(products)) or 'no device'}; all on the accelerator are asked for"
-    copied = sum(copy.bytes or 0 for copy in answer.copies)
-    if any("ReadVariableOp" in copy.name for copy in answer.copies):
+    there = [copy for copy in answer.copies if copy.target != "CPU:0"]
+    if any("ReadVariableOp" in copy.name for copy in there):
         return "a variable is still sent over on every call"
-    if copied > _X_BYTES:
-        return f"{copied:,} bytes are copied; x has {_X_BYTES:,}"
+    if (copied := sum(copy.bytes or 0 for copy in there)) > _X_BYTES + _SMALL:
+        return f"{copied:,} bytes are copied to the accelerator; x has {_X_BYTES:,}"
     return None
 
 

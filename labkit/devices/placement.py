@@ -8,6 +8,7 @@ and ``_Recv``. Those parts are asked for here, by ``tf.summary.trace_on(graph=Tr
 
 import inspect
 import math
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _MARK = "labkit_place"
 # The graph's ends and constants: nothing is computed there.
 _SCENERY = frozenset({"_Arg", "_Retval", "Const", "NoOp", "_DeviceArg", "_DeviceRetval", "_EagerConst"})
+# What makes ops on different devices wait for each other: a signal, and no tensor.
+_SIGNAL = re.compile(r"(^|/)GroupCrossDeviceControlEdges_|/ctrl/_\d+$")
 _SENDS = frozenset({"_Send", "_HostSend"})
 _RECEIVES = frozenset({"_Recv", "_HostRecv"})
 
@@ -197,7 +200,7 @@ def _ops(nodes: dict[str, Any], trace: Trace) -> tuple[PlacedOp, ...]:
     placed = [
         PlacedOp(name, node.op, short_name(node.device), *times.get(name, (None, None)), _inputs(node, nodes))
         for name, node in nodes.items()
-        if node.op not in _SCENERY | _SENDS | _RECEIVES
+        if node.op not in _SCENERY | _SENDS | _RECEIVES and not _SIGNAL.search(name)
     ]
     return tuple(sorted(placed, key=lambda op: (op.start is None, op.start or 0.0)))
 
@@ -231,7 +234,7 @@ def _copies(nodes: dict[str, Any], shapes: dict[str, int | None]) -> tuple[Copy,
         if node.op in _SENDS:
             name = node.input[0].partition(":")[0]
             source, target = (short_name(node.attr[side].s.decode()) for side in ("send_device", "recv_device"))
-            if source != target:
+            if source != target and not _SIGNAL.search(name):
                 found.append(Copy(name, source, target, _known(name, shapes)))
     return tuple(found)
 

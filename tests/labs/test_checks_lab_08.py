@@ -34,8 +34,9 @@ def placement(
     [
         (placement(), "right"),
         (placement(copies=()), "right"),
+        (placement(copies=(("x", 262_144), ("sum", 1_024))), "right"),
         (placement(copies=(("x", 262_144), ("MatMul/ReadVariableOp", 262_144))), "variable is still sent"),
-        (placement(copies=(("x", 262_144), ("Relu", 262_144))), "524,288 bytes are copied"),
+        (placement(copies=(("x", 262_144), ("Relu", 262_144))), "524,288 bytes are copied to the accelerator"),
         (placement(device="CPU:0"), "CPU:0, GPU:0"),
         (placement(rows=1), "(1,)"),
         (3, "not a int"),
