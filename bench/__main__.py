@@ -27,6 +27,7 @@ from bench import (
     protocols,
     report,
     sizes,
+    threads,
 )
 from labkit import quiet_tensorflow
 from labkit.errors import LabkitError
@@ -53,6 +54,7 @@ MEASURES = {
     "upload": cloud_upload.measure_upload,
     "predict": cloud_predict.measure_predict,
     "browser": browser.measure_browser,
+    "threads": threads.measure_threads,
 }
 
 
