@@ -8,8 +8,8 @@ from labkit.checks import exercise
 from labkit.devices import Placement
 from labkit.devices.memory import GIB, TrainingMemory
 
-_X_BYTES = 256 * 256 * 4
-_SMALL = 4096  # the sums of 256 rows, which TensorFlow may hand to and fro
+_X_BYTES = 1024 * 1024 * 4
+_SMALL = 16_384  # the sums of 1,024 rows, which TensorFlow may hand to and fro
 _VGG16_WEIGHTS = 138_357_544
 
 
@@ -24,8 +24,8 @@ def _lean(answer: Any) -> str | None:
     if not isinstance(answer, Placement):
         return f"what `place` returns is asked for, not a {type(answer).__name__}"
     result = np.asarray(answer.result)
-    if result.shape != (256,):
-        return f"the result's shape is {result.shape}; a sum for each of 256 rows is asked for"
+    if result.shape != (1024,):
+        return f"the result's shape is {result.shape}; a sum for each of 1,024 rows is asked for"
     products = {op.device for op in answer.ops if op.op in ("MatMul", "_FusedMatMul")}
     if len(products) != 1 or products == {"CPU:0"}:
         return f"the products run on {', '.join(sorted(products)) or 'no device'}; all on the accelerator are asked for"

@@ -19,7 +19,7 @@ def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str
 
 
 def placement(
-    device: str = "GPU:0", copies: tuple[tuple[str, int], ...] = (("x", 262_144),), rows: int = 256
+    device: str = "GPU:0", copies: tuple[tuple[str, int], ...] = (("x", 4_194_304),), rows: int = 1024
 ) -> Placement:
     ops = (
         PlacedOp("MatMul", "MatMul", device, 0.0, 1.0, ("x",)),
@@ -34,9 +34,9 @@ def placement(
     [
         (placement(), "right"),
         (placement(copies=()), "right"),
-        (placement(copies=(("x", 262_144), ("sum", 1_024))), "right"),
-        (placement(copies=(("x", 262_144), ("MatMul/ReadVariableOp", 262_144))), "variable is still sent"),
-        (placement(copies=(("x", 262_144), ("Relu", 262_144))), "524,288 bytes are copied to the accelerator"),
+        (placement(copies=(("x", 4_194_304), ("sum", 4_096))), "right"),
+        (placement(copies=(("x", 4_194_304), ("MatMul/ReadVariableOp", 4_194_304))), "variable is still sent"),
+        (placement(copies=(("x", 4_194_304), ("Relu", 4_194_304))), "8,388,608 bytes are copied to the accelerator"),
         (placement(device="CPU:0"), "CPU:0, GPU:0"),
         (placement(rows=1), "(1,)"),
         (3, "not a int"),
