@@ -1,5 +1,6 @@
 """Sharing out tests: what belongs together stays so, and the labs that measure run when nothing else does."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -25,20 +26,23 @@ def test_it(lab):
 """
 
 
-def run(folder: Path) -> list[tuple[str, ...]]:
+def run(folder: Path, status: int = 0) -> list[tuple[str, ...]]:
     """What two processes did with these tests, in order: begins or ends, the process, the file, the parameter."""
     (folder / "conftest.py").write_text(CONFTEST)
     shutil.copy(side_by_side.__file__, folder)
     log = folder.parent / "log"
     command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:nbval", "--import-mode=importlib", "-q"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
-        ["env", "-u", "PYTEST_XDIST_WORKER", f"LOG={log}", *command, "tests"],
+        [*command, "tests"],
         cwd=folder.parent,
+        env=environment | {"LOG": str(log)},
         capture_output=True,
         text=True,
+        timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return [tuple(line.split()) for line in log.read_text().splitlines()]
 
 
@@ -55,6 +59,19 @@ def test_what_belongs_together_is_in_one_process_and_what_measures_runs_alone(tm
         assert len({process for _, process, file, _ in events if file in together}) == 1, name
     last = [("test_labs.py", lab) for lab in ("03_times", "03_times", "04_more", "04_more")]
     assert [tuple(rest) for _, _, *rest in events[-4:]] == last
+
+
+def test_a_test_that_ends_its_process_fails_once_and_the_others_run(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text(TESTS + '        if lab == "03_times": os._exit(1)\n')
+    (tmp_path / "tests" / "test_b.py").write_text(TESTS)
+    events = run(tmp_path / "tests", status=1)
+    assert sorted(lab for word, _, file, lab in events if (word, file) == ("begins", "test_a.py")) == [
+        "00_first",
+        "03_times",
+        "04_more",
+    ]
+    assert sum(word == "ends" for word, *_ in events) == 2 + 3
 
 
 def test_the_files_that_are_named_are_there(repository: Path) -> None:

@@ -123,13 +123,15 @@ def test_the_picture_has_the_points_their_spread_and_the_laws_line(monkeypatch: 
     assert isinstance(figure, plot.Figure)
     assert figure.png().startswith(b"\x89PNG")
     lines = {line.get_label(): line for line in figure.axes.lines}
-    law = lines["Amdahl, 50% shared"]
-    assert law.get_xdata()[-1] == 16
-    assert law.get_ydata()[-1] == pytest.approx(threads.amdahl(0.5, 16)), "fitted on the machine's two cores only"
+    law = lines["a product: Amdahl, 50% shared"]
+    assert law.get_xdata()[-1] == lines["cores"].get_xdata()[0] == 2, "fitted and drawn on the machine's two cores only"
+    assert law.get_ydata()[-1] == pytest.approx(threads.amdahl(0.5, 2))
     assert list(lines["ideal"].get_ydata()) == list(lines["ideal"].get_xdata())
     (bars,) = figure.axes.containers
     assert [tuple(ends[:, 1]) for ends in bars.lines[2][0].get_segments()][1] == pytest.approx((1.2, 1.5))
     assert list(bars.lines[0].get_ydata()) == pytest.approx([1, 4 / 3, 0.5])
+    without_two = threads.speedup_picture({"a product": {1: points[1], 16: points[16]}}, **words)
+    assert not any("Amdahl" in line.get_label() for line in without_two.axes.lines), "there is nothing to fit"
 
 
 def test_the_public_names_are_these_and_exist() -> None:

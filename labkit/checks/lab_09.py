@@ -33,20 +33,24 @@ def _time(answer: Any) -> str | None:
 @exercise(
     "09.2",
     hints=(
-        "Ask `amdahl(0.85, n)` for growing n.",
-        "What is the most that any number of cores could bring? If four is below it, some number is enough.",
+        "Handing work over takes the same time for a large piece as for a small one.",
+        "`small_ops` has 60,000 numbers. Try ten times as many, and a hundred times.",
     ),
 )
-def _cores(answer: Any) -> str | None:
-    if answer is None:
-        return "at the very most it is 1 / 0.15 times as fast, and four is less"
-    if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
-        return f"a number of cores is asked for, not a {type(answer).__name__}"
-    if answer == 9:
-        return None
-    if answer != int(answer):
-        return "cores are whole"
-    return "with so many it is not yet four times as fast" if answer < 9 else "fewer are enough"
+def _larger(answer: Any) -> str | None:
+    if not isinstance(answer, Measurements):
+        return f"what `measure` returns is asked for, not a {type(answer).__name__}"
+    if [one.intra for one in answer] != [1, 2]:
+        return f"intra was {', '.join(str(one.intra) for one in answer)}; one thread and two are asked for"
+    one, two = answer
+    if one.function == "small_ops":
+        return "these are still the small ops"
+    if two.difference is None or two.difference > 1e-5:
+        return "the two settings computed different things"
+    quickest = min(one.seconds) / min(two.seconds)
+    if quickest < 0.9:
+        return f"two threads take {1 / quickest:.1f} times as long as one"
+    return None
 
 
 @exercise(

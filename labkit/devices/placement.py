@@ -7,6 +7,7 @@ and ``_Recv``. Those parts are asked for here, by ``tf.summary.trace_on(graph=Tr
 """
 
 import inspect
+import itertools
 import math
 import re
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import show
+from labkit.devices import pictures
 from labkit.devices.trace import Trace, record
 
 if TYPE_CHECKING:
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
     from labkit.plot import Figure
 
 _MARK = "labkit_place"
+_numbers = itertools.count()
 # The graph's ends and constants: nothing is computed there.
-_SCENERY = frozenset({"_Arg", "_Retval", "Const", "NoOp", "_DeviceArg", "_DeviceRetval", "_EagerConst"})
+_SCENERY = pictures.HIDDEN | {"_EagerConst"}
 # What makes ops on different devices wait for each other: a signal, and no tensor.
 _SIGNAL = re.compile(r"(^|/)GroupCrossDeviceControlEdges_|/ctrl/_\d+$")
+_CALLS = frozenset(
+    {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf", "Case"}
+)
 _SENDS = frozenset({"_Send", "_HostSend"})
 _RECEIVES = frozenset({"_Recv", "_HostRecv"})
 
@@ -41,7 +47,8 @@ class PlacedOp:
         op: its type, ``"MatMul"``.
         device: ``"CPU:0"``, ``"GPU:1"``; in a cluster with the task before it, ``"worker:1/CPU:0"``.
         start: seconds since the call began; None where the profiler saw nothing of it.
-        end: seconds since the call began; None likewise. On an accelerator these are the kernel's times.
+        end: seconds since the call began; None likewise. On an accelerator these are the kernels' times. An op that
+            ran several times, as in a loop, has those of the first time, on an accelerator from the first to the last.
         inputs: names of the ops whose results it takes, in order; one on another device as well.
     """
 
@@ -61,7 +68,8 @@ class Copy:
         name: the op that made it.
         source: the device it was on.
         target: the device it went to.
-        bytes: its size; None where its shape is known only when it runs.
+        bytes: its size; None where its shape is known only when it runs, or where it was made in a function or a loop
+            that the graph calls.
     """
 
     name: str
@@ -99,16 +107,11 @@ class Placement:
 
     def picture(self, *, title: str, alt: str) -> "Figure":
         """The graph, coloured by device; `alt` is its sentence, as for `labkit.plot.Figure`."""
-        from labkit.devices import pictures
-
         return pictures.graph(self.ops, title=title, alt=alt)
 
     def timeline(self, *, title: str, alt: str) -> "Figure":
         """What ran when, one row for each device; `alt` is its sentence, as for `labkit.plot.Figure`."""
-        from labkit.devices import pictures
-
-        seen = [op for op in self.ops if op.start is not None]
-        return pictures.timeline(seen, rows_by="device", kind=lambda op: op.op, title=title, alt=alt)
+        return pictures.timeline(self.ops, rows_by="device", kind=lambda op: op.op, title=title, alt=alt)
 
 
 def place(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Placement:
@@ -126,14 +129,15 @@ def place(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Placement:
         MeasurementFailed: TensorFlow's profiler is in use.
         tf.errors.InvalidArgumentError: with soft placement off, an op has no kernel for the device it was put on.
     """
-    graph = _graph(fn, args, kwargs)
-    parts, shapes = _partitions(graph, args, kwargs)
+    mark = f"{_MARK}_{next(_numbers)}"  # TensorFlow may show graphs of a call before, if that failed
+    graph = _graph(fn, args, kwargs, mark)
+    parts, sizes = _partitions(graph, args, kwargs, mark)
     trace = record(graph, *args, **kwargs)
     nodes = {node.name: node for part in parts for node in part.node}
-    return Placement(_ops(nodes, trace), _copies(nodes, shapes), trace, trace.result)
+    return Placement(_ops(nodes, trace), _copies(nodes, sizes), trace, trace.result)
 
 
-def _graph(fn: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+def _graph(fn: Callable[..., Any], args: tuple, kwargs: dict, mark: str) -> Any:
     """`fn` as a graph that has not run yet, for one that has run is not shown again; it can be told by its mark."""
     import tensorflow as tf
 
@@ -145,15 +149,17 @@ def _graph(fn: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
     inner = getattr(fn, "python_function", fn)
 
     def marked(*args: Any, **kwargs: Any) -> Any:
-        tf.no_op(name=_MARK)
+        tf.no_op(name=mark)
         return inner(*args, **kwargs)
 
     marked.__signature__ = inspect.signature(inner)  # type: ignore[attr-defined]  # so arguments keep their names
     return tf.function(marked).get_concrete_function(*args, **kwargs)
 
 
-def _partitions(concrete: Any, args: tuple, kwargs: dict) -> tuple[list[Any], dict[str, int | None]]:
-    """The graph's parts as they ran, one for each device, and the size in bytes of what its ops return first."""
+def _partitions(
+    concrete: Any, args: tuple, kwargs: dict, mark: str
+) -> tuple[list[Any], dict[tuple[str, int], int | None]]:
+    """The graph's parts as they ran, one for each device; the size in bytes of each op's outputs."""
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory(prefix="labkit-place-") as folder:
@@ -167,9 +173,10 @@ def _partitions(concrete: Any, args: tuple, kwargs: dict) -> tuple[list[Any], di
             tf.summary.trace_off()
             writer.close()
         graphs = [graph for metadata in _run_metadata(folder) for graph in metadata.function_graphs]
-    ours = next(graph for graph in graphs if any(n.name == _MARK for n in graph.pre_optimization_graph.node))
+    ours = next(graph for graph in graphs if any(n.name == mark for n in graph.pre_optimization_graph.node))
     made = concrete.graph.get_operations()
-    return list(ours.partition_graphs), {op.name: _size(op.outputs[0]) for op in made if op.outputs}
+    sizes = {(op.name, place): _size(output) for op in made for place, output in enumerate(op.outputs)}
+    return list(ours.partition_graphs), sizes
 
 
 def _run_metadata(folder: str) -> Iterable[Any]:
@@ -184,6 +191,8 @@ def _run_metadata(folder: str) -> Iterable[Any]:
 
 
 def _size(tensor: Any) -> int | None:
+    if tensor.op.type in _CALLS:  # an op inside has a longer name, and is not to be taken for the call
+        return None
     if tensor.shape.is_fully_defined() and tensor.dtype.size:
         return math.prod(tensor.shape.as_list()) * tensor.dtype.size
     return None
@@ -191,23 +200,20 @@ def _size(tensor: Any) -> int | None:
 
 def _ops(nodes: dict[str, Any], trace: Trace) -> tuple[PlacedOp, ...]:
     times: dict[str, tuple[float, float]] = {}
+    kernels: dict[str, tuple[float, float]] = {}  # an accelerator's own times; on the host there is only the launch
     for event in trace.events:
         if event.kind in ("op", "wait"):
             times.setdefault(event.name, (event.start, event.end))
-    for event in trace.events:
-        if event.kind == "kernel":  # an accelerator's own times; on the host there is only the launch
-            times[event.name] = _kernel_times(event.name, trace)
+        elif event.kind == "kernel":
+            start, end = kernels.get(event.name, (event.start, event.end))
+            kernels[event.name] = min(start, event.start), max(end, event.end)
+    times |= kernels
     placed = [
         PlacedOp(name, node.op, short_name(node.device), *times.get(name, (None, None)), _inputs(node, nodes))
         for name, node in nodes.items()
         if node.op not in _SCENERY | _SENDS | _RECEIVES and not _SIGNAL.search(name)
     ]
     return tuple(sorted(placed, key=lambda op: (op.start is None, op.start or 0.0)))
-
-
-def _kernel_times(name: str, trace: Trace) -> tuple[float, float]:
-    kernels = [event for event in trace.events if event.kind == "kernel" and event.name == name]
-    return min(event.start for event in kernels), max(event.end for event in kernels)
 
 
 def _inputs(node: Any, nodes: dict[str, Any]) -> tuple[str, ...]:
@@ -228,22 +234,22 @@ def _source(receive: Any, nodes: dict[str, Any]) -> str:
     return receive.name
 
 
-def _copies(nodes: dict[str, Any], shapes: dict[str, int | None]) -> tuple[Copy, ...]:
+def _copies(nodes: dict[str, Any], sizes: dict[tuple[str, int], int | None]) -> tuple[Copy, ...]:
     found = []
     for node in nodes.values():
         if node.op in _SENDS:
-            name = node.input[0].partition(":")[0]
+            name, _, output = node.input[0].partition(":")
             source, target = (short_name(node.attr[side].s.decode()) for side in ("send_device", "recv_device"))
             if source != target and not _SIGNAL.search(name):
-                found.append(Copy(name, source, target, _known(name, shapes)))
+                found.append(Copy(name, source, target, _known(name, int(output or 0), sizes)))
     return tuple(found)
 
 
-def _known(name: str, shapes: dict[str, int | None]) -> int | None:
+def _known(name: str, output: int, sizes: dict[tuple[str, int], int | None]) -> int | None:
     """The size of an op's result; a fused op has the name and the shape of the op it ends with, and an addition."""
-    while name not in shapes and "/" in name:
+    while (name, output) not in sizes and "/" in name:
         name = name.rpartition("/")[0]
-    return shapes.get(name)
+    return sizes.get((name, output))
 
 
 def short_name(device: str) -> str:

@@ -16,7 +16,9 @@ from typing import Any, Literal
 from labkit.errors import MeasurementFailed
 
 _CALL = "labkit.record"
-_OP = re.compile(r"(?P<name>[\w.\-/>~]+):(?P<op>[A-Za-z_]\w*)")
+_OP = re.compile(
+    r"(?P<name>[\w.\-/>~]+):(?P<op>[A-Z_]\w*)"
+)  # types of ops begin with a capital, or _ inside TensorFlow
 _PICOSECONDS = 1e-12
 _NANOSECONDS = 1e-9
 # TensorFlow's own names of its threads. The pool of Eigen shares out one op, the pool "Compute" runs different ops.
@@ -135,7 +137,7 @@ def _finished(result: Any) -> Any:
     import tensorflow as tf
 
     for tensor in tf.nest.flatten(result):
-        if isinstance(tensor, tf.Tensor) and tensor.dtype != tf.resource:
+        if isinstance(tensor, tf.Tensor) and tensor.dtype not in (tf.resource, tf.variant):
             tensor.numpy()
     return result
 
@@ -199,22 +201,23 @@ def _stats(plane: Any, event: Any) -> dict[str, Any]:
 
 
 def _host_events(lines: Sequence[_Line]) -> Iterator[Event]:
-    threads = _thread_names(lines)
     makers: dict[int, Event] = {}  # number of a piece of work -> the op that gave it away
     pieces: list[tuple[int, str, float, float, list[int]]] = []
     waiting: dict[str, list[tuple[str, float]]] = {}
-    for line, thread in zip(lines, threads, strict=True):
-        events = [_event(raw, thread) for raw in line.events]
-        yield from events
-        running = [event for event in events if event.kind == "op"]
-        pieces += _pieces(line, thread)
+    for line, thread in zip(lines, _thread_names(lines), strict=True):
+        running: list[Event] = []  # ops that have begun and not ended, the innermost last
         for raw in line.events:
-            if raw.name == "ThreadpoolListener::Record":
-                maker = next((op for op in reversed(running) if op.start <= raw.start < op.end), None)
-                if maker is not None:
-                    makers[raw.stats.get("_p", 0)] = maker
+            event = _event(raw, thread)
+            yield event
+            while running and running[-1].end <= raw.start:
+                running.pop()
+            if event.kind == "op":
+                running.append(event)
+            elif raw.name == "ThreadpoolListener::Record" and running:
+                makers[raw.stats.get("_p", 0)] = running[-1]
             elif raw.name == "ExecutorState::ProcessAsync::Start":
                 waiting.setdefault(_key(raw), []).append((thread, raw.start))
+        pieces += _pieces(line, thread)
     yield from _asynchronous(lines, waiting)
     yield from _given_away(pieces, makers)
 

@@ -62,8 +62,8 @@ def speedup_picture(
 ) -> "Figure":
     """Measured speed-ups with their spread, the ideal line, and Amdahl's line for each series.
 
-    Amdahl's line is fitted up to the number of cores that this process may use: more threads than that share nothing
-    more out.
+    Amdahl's line is fitted, and drawn, up to the number of cores that this process may use: more threads than that
+    share nothing more out. Where no measurement has between two threads and that number, there is no such line.
 
     Args:
         series: name -> threads -> speed-up over one thread, as `Measurements.speedup` gives it.
@@ -72,20 +72,22 @@ def speedup_picture(
         x: the label of the horizontal axis.
 
     Raises:
-        ValueError: `alt` is no sentence, or a series cannot be fitted (as `fit_parallel_share`).
+        ValueError: `alt` is no sentence.
     """
     from labkit import plot
 
     cores = _usable_cores()
     figure = plot.Figure(title, x=x, y="speed-up (times)", alt=alt)
     last = max(threads for points in series.values() for threads in points)
-    grid = np.linspace(1, last, 50)
-    figure.axes.plot(grid, grid, color="#888888", linestyle=":", marker="", label="ideal")
+    figure.axes.plot([1, last], [1, last], color="#888888", linestyle=":", marker="", label="ideal")
+    figure.axes.axvline(cores, color="#888888", linewidth=0.8, label="cores")
+    grid = np.linspace(1, min(last, cores), 50)
     for number, (name, points) in enumerate(series.items()):
         look = {"color": plot.COLOURS[number % len(plot.COLOURS)], "marker": plot.MARKERS[number % len(plot.MARKERS)]}
-        share = fit_parallel_share({n: spread.median for n, spread in points.items() if n <= cores})
-        law = [amdahl(share, n) for n in grid]
-        figure.axes.plot(grid, law, color=look["color"], linestyle="--", marker="", label=f"Amdahl, {share:.0%} shared")
+        if fitting := {n: spread.median for n, spread in points.items() if 1 < n <= cores}:
+            share = fit_parallel_share(fitting)
+            law, label = [amdahl(share, n) for n in grid], f"{name}: Amdahl, {share:.0%} shared"
+            figure.axes.plot(grid, law, color=look["color"], linestyle="--", marker="", label=label)
         middle = np.array([spread.median for spread in points.values()])
         around = np.abs([[s.median - s.low for s in points.values()], [s.high - s.median for s in points.values()]])
         figure.axes.errorbar(list(points), middle, yerr=around, linestyle="", capsize=4, label=name, **look)

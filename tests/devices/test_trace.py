@@ -25,7 +25,7 @@ def work(x):
         return tf.reduce_sum(tf.matmul(x, x, name="product")) + tf.reduce_sum(y, name="sum")
 
 def annotated(x):
-    with tf.profiler.experimental.Trace("mine"):
+    with tf.profiler.experimental.Trace("mine"), tf.profiler.experimental.Trace("epoch:first"):
         return work(x)
 
 work(x)
@@ -79,6 +79,11 @@ def test_what_the_caller_marked_is_on_its_own_thread(recorded: Trace) -> None:
     assert mine.overlaps(recorded.named("product"))
 
 
+def test_what_a_caller_marked_is_no_op_whatever_it_is_called(recorded: Trace) -> None:
+    (marked,) = [event for event in recorded.events if event.name == "epoch:first"]
+    assert (marked.kind, marked.op) == ("other", "")
+
+
 def test_receiving_holds_no_thread(recorded: Trace) -> None:
     waits = [event for event in recorded.events if event.kind == "wait"]
     assert {event.op for event in waits} == {"_Recv"}
@@ -112,6 +117,65 @@ def test_overlap_is_of_time_and_not_of_touching() -> None:
     assert event(0, 2).overlaps(event(1, 3)) and event(1, 3).overlaps(event(0, 2))
     assert event(0, 3).overlaps(event(1, 2))
     assert not event(0, 1).overlaps(event(1, 2))
+
+
+def xspace(*lines: tuple[str, list[tuple[str, float, float, dict[str, int | str]]]]) -> bytes:
+    """What a profiler would have written: for each thread its events, with start and end in seconds, and statistics."""
+    xplane_pb2 = pytest.importorskip("tensorflow.tsl.profiler.protobuf.xplane_pb2")
+    space = xplane_pb2.XSpace()
+    host = space.planes.add(name="/host:CPU")
+    numbers: dict[str, int] = {}
+    for name, events in lines:
+        line = host.lines.add(name=name)
+        for event, start, end, statistics in events:
+            number = numbers.setdefault(event, len(numbers) + 1)
+            host.event_metadata[number].name = event
+            made = line.events.add(
+                metadata_id=number, offset_ps=round(start * 1e12), duration_ps=round((end - start) * 1e12)
+            )
+            for key, value in statistics.items():
+                number = numbers.setdefault(key, len(numbers) + 1)
+                host.stat_metadata[number].name = key
+                kind = "str_value" if isinstance(value, str) else "int64_value"
+                made.stats.add(metadata_id=number, **{kind: value})
+    return space.SerializeToString()
+
+
+RECORD, BEGIN, END = (f"ThreadpoolListener::{word}" for word in ("Record", "StartRegion", "StopRegion"))
+ASYNC = {"name": "x/_2", "kernel_type": "_Recv"}
+WRITTEN = (
+    ("python", [("before:Op", 0, 1, {}), ("labkit.record", 2, 20, {}), ("step", 3, 19, {})]),
+    ("tf_Compute/11", [("product:MatMul", 5, 15, {}), (RECORD, 6, 6, {"_p": 7}), ("small:Mul", 8, 9, {})]),
+    ("tf_Compute/12", [("ExecutorState::ProcessAsync::Start", 4, 4, ASYNC), ("other:Add", 5, 6, {})]),
+    ("tf_numa_-1_Eigen/13", [(BEGIN, 7, 7, {"_c": 7}), (RECORD, 8, 8, {"_p": 8}), (END, 9, 9, {})]),
+    (
+        "tf_numa_-1_Eigen/14",
+        [(BEGIN, 9, 9, {"_c": 8}), (END, 10, 10, {}), (BEGIN, 11, 11, {"_c": 99}), (END, 12, 12, {})],
+    ),
+    ("tf_Compute/15", [("ExecutorState::ProcessAsync::Done", 5, 5, ASYNC)]),
+)
+
+
+def test_what_was_written_is_read_thread_by_thread_from_the_calls_beginning_on() -> None:
+    found = [
+        (e.name, e.op, e.thread, e.start, e.end, e.kind) for e in trace.read(xspace(*WRITTEN)) if "::" not in e.name
+    ]
+    assert [(*words, pytest.approx(start), pytest.approx(end), kind) for *words, start, end, kind in found] == [
+        ("step", "", "python", 1, 17, "other"),
+        ("x/_2", "_Recv", "inter-op 2", 2, 3, "wait"),
+        ("other", "Add", "inter-op 2", 3, 4, "op"),
+        ("product", "MatMul", "inter-op 1", 3, 13, "op"),
+        ("product", "MatMul", "intra-op 1", 5, 7, "part"),
+        ("small", "Mul", "inter-op 1", 6, 7, "op"),
+        ("product", "MatMul", "intra-op 2", 7, 8, "part"),
+    ]
+
+
+def test_work_belongs_to_the_innermost_op_that_was_running_when_it_was_given_away() -> None:
+    ops = [("outer:Map", 3, 9, {}), ("inner:Mul", 4, 6, {}), (RECORD, 5, 5, {"_p": 1}), (RECORD, 7, 7, {"_p": 2})]
+    pieces = [(BEGIN, 5, 5, {"_c": 1}), (END, 6, 6, {}), (BEGIN, 7, 7, {"_c": 2}), (END, 8, 8, {})]
+    read = trace.read(xspace(("python", [("labkit.record", 0, 10, {})]), ("tf_Compute/1", ops), ("Eigen/2", pieces)))
+    assert [event.name for event in read if event.kind == "part"] == ["inner", "outer"]
 
 
 def test_an_accelerators_streams_are_read_with_the_op_that_a_kernel_is_for() -> None:

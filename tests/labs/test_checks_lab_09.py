@@ -8,6 +8,7 @@ import pytest
 from labkit.checks import check, hint
 from labkit.devices import Event, Trace
 from labkit.threads import Measurement, Measurements
+from labkit.threads.measurements import Round
 
 
 def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
@@ -34,20 +35,31 @@ def test_time_on_six_cores(answer, said, capsys) -> None:
     assert said in verdict("09.1", answer, capsys)
 
 
+def settings(
+    one: float, two: float, *, function: str = "larger_ops", difference: float | None = 0.0, threads: tuple = (1, 2)
+) -> Measurements:
+    def setting(intra: int, seconds: float) -> Measurement:
+        rounds = (Round((seconds, 3 * seconds), 1.0, 1.0),)
+        return Measurement(f"intra {intra}", function, intra, 1, None, {}, rounds, 5, "", difference)
+
+    return Measurements((setting(threads[0], one), setting(threads[1], two)))
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (9, "right"),
-        (np.int64(9), "right"),
-        (8, "not yet four times"),
-        (10, "fewer are enough"),
-        (8.5, "cores are whole"),
-        (None, "four is less"),
-        ([9], "not a list"),
+        (settings(1.0, 0.6), "right"),
+        (settings(1.0, 1.05), "right"),
+        (settings(1.0, 2.0), "2.0 times as long"),
+        (settings(1.0, 0.6, function="small_ops"), "still the small ops"),
+        (settings(1.0, 0.6, difference=None), "different things"),
+        (settings(1.0, 0.6, difference=0.1), "different things"),
+        (settings(1.0, 0.6, threads=(2, 1)), "intra was 2, 1"),
+        (9, "not a int"),
         (..., "not answered yet"),
     ],
 )
-def test_cores_for_four_times(answer, said, capsys) -> None:
+def test_ops_large_enough_for_two(answer, said, capsys) -> None:
     assert said in verdict("09.2", answer, capsys)
 
 
@@ -80,7 +92,7 @@ def test_two_at_a_time(answer, said, capsys) -> None:
     assert said in verdict("09.3", answer, capsys)
 
 
-@pytest.mark.parametrize(("number", "answer"), [("09.1", "15"), ("09.2", "9 "), ("09.3", "first")])
+@pytest.mark.parametrize(("number", "answer"), [("09.1", "15"), ("09.2", "4_000_000"), ("09.3", "first")])
 def test_hints_do_not_give_the_answer(number, answer, capsys) -> None:
     hint(number)
     assert answer not in capsys.readouterr().out
