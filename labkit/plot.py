@@ -75,6 +75,13 @@ class Figure:
             _need_unit(axis, label)
         self._draw_frame(title, x, y, alt)
 
+    @classmethod
+    def _labelled(cls, title: str, x: str, y: str, alt: str) -> "Figure":
+        """A figure whose labels are taken as they are: an axis that holds names has no unit."""
+        figure = cls.__new__(cls)
+        figure._draw_frame(title, x, y, alt)
+        return figure
+
     def _draw_frame(self, title: str, x: str, y: str, alt: str) -> None:
         from matplotlib.figure import Figure as Canvas
 
@@ -152,8 +159,7 @@ def bars(values: Mapping[str, float], *, title: str, x: str, y: str, alt: str, h
         ValueError: `y` has no unit, or `alt` is not a sentence.
     """
     _need_unit("y", y)
-    figure = Figure.__new__(Figure)
-    figure._draw_frame(title, *((y, x) if horizontal else (x, y)), alt)
+    figure = Figure._labelled(title, *((y, x) if horizontal else (x, y)), alt)
     for number, (name, length) in enumerate(values.items()):
         draw = figure.axes.barh if horizontal else figure.axes.bar
         draw(name, length, **_filling(number))
@@ -179,8 +185,7 @@ def stacked(parts: Mapping[str, Mapping[str, float]], *, title: str, x: str, y: 
         ValueError: `y` has no unit, `alt` is not a sentence, or a length is less than 0.
     """
     _need_unit("y", y)
-    figure = Figure.__new__(Figure)
-    figure._draw_frame(title, y, x, alt)
+    figure = Figure._labelled(title, y, x, alt)
     ends = dict.fromkeys(parts, 0.0)
     for number, part in enumerate(dict.fromkeys(part for each in parts.values() for part in each)):
         lengths = [each.get(part, 0.0) for each in parts.values()]
@@ -222,8 +227,7 @@ def rows(events: Mapping[str, Sequence[float]], *, title: str, x: str, y: str, a
         ValueError: `x` has no unit, or `alt` is not a sentence.
     """
     _need_unit("x", x)
-    figure = Figure.__new__(Figure)
-    figure._draw_frame(title, x, y, alt)
+    figure = Figure._labelled(title, x, y, alt)
     for row, times in enumerate(events.values()):
         heights = [row + _SPREAD[place % len(_SPREAD)] for place in range(len(times))]
         look = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}

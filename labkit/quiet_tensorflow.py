@@ -31,7 +31,7 @@ def import_it(*, use_gpu: bool = False) -> str:
         use_gpu: whether TensorFlow may see the machine's GPUs.
 
     Raises:
-        ImportError: TensorFlow is not here; what it wrote is then printed.
+        ImportError: TensorFlow is not here; what it wrote is then printed to `sys.stderr`.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
@@ -50,9 +50,12 @@ def import_it(*, use_gpu: bool = False) -> str:
                     # Apple's Metal does not read CUDA_VISIBLE_DEVICES. Refused where TensorFlow already runs.
                     with contextlib.suppress(RuntimeError):
                         tf.config.set_visible_devices([], "GPU")
-        finally:
-            log.seek(0)
-            said = log.read().decode("utf-8", "replace")
-            if sys.exc_info()[0] is not None:
-                print(said, file=sys.stderr)  # the reason why an import failed is often only here
-    return said
+        except BaseException:
+            print(_text(log), file=sys.stderr)  # the reason why an import failed is often only here
+            raise
+        return _text(log)
+
+
+def _text(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode("utf-8", "replace")

@@ -9,10 +9,13 @@ A lab about devices says ``from labkit import start_devices as start`` instead, 
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
+from urllib.request import getproxies_environment
 
 from labkit import plot, quiet_tensorflow
+from labkit.errors import EnvironmentProblem
 
 SEED = 7
 
@@ -40,10 +43,16 @@ def workspace(lab: str) -> Path:
 
     Raises:
         ValueError: `lab` is not a two-digit number; the folder is emptied, so only such names are taken.
+        EnvironmentProblem: the folder is a link; what it leads to is not emptied.
     """
-    if not (isinstance(lab, str) and len(lab) == 2 and lab.isdecimal()):
+    if not (isinstance(lab, str) and re.fullmatch("[0-9]{2}", lab)):
         raise ValueError(f"workspace() was given {lab!r}; it takes the lab's number in two digits, such as '01'")
     folder = Path("work") / lab
+    if folder.is_symlink():
+        raise EnvironmentProblem(
+            f"{folder} is a link to {os.readlink(folder)}, and a lab empties its folder: remove the link and run the "
+            "cell again. To keep what labs write elsewhere, make work itself the link"
+        )
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -52,13 +61,24 @@ def workspace(lab: str) -> Path:
 
 
 def _ask_loopback_directly() -> None:
-    """Keeps requests to this machine away from a proxy that the environment names; `requests` would send them there."""
-    for name in ("no_proxy", "NO_PROXY"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+    """Keeps requests to this machine away from a proxy that the environment names; `requests` would send them there.
+
+    The reader's own exceptions stay: programs read one of the two names, and only "*" alone means every host. Without
+    a proxy nothing is set: on macOS and Windows, Python asks the system for its proxy only then.
+    """
+    if not getproxies_environment().keys() - {"no"}:
+        return
+    lower, upper = (os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY"))
+    for name, own in (("no_proxy", lower or upper), ("NO_PROXY", upper or lower)):
+        if own.strip() != "*":
+            hosts = [host for host in own.split(",") if host]
+            os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
 
 
-tensorflow_said: str = quiet_tensorflow.import_it(use_gpu=os.environ.get("LABKIT_GPU") == "1")
+sees_gpus: bool = os.environ.get("LABKIT_GPU") == "1"
+"""Whether TensorFlow may see this machine's GPUs; fixed by the import, as TensorFlow looks for them once."""
+
+tensorflow_said: str = quiet_tensorflow.import_it(use_gpu=sees_gpus)
 """What TensorFlow wrote to descriptor 2 while it was imported; worth a look when something is odd."""
 
 _ask_loopback_directly()

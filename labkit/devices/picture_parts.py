@@ -16,9 +16,10 @@ COPIED = {"linewidth": 1.8, "linestyle": (0, (4, 2))}
 
 
 def text_width(text: str, size: float) -> float:
+    """In points, of `text` as it is: a dollar in a name begins no formula."""
     from matplotlib.textpath import TextPath
 
-    return float(TextPath((0, 0), text, size=size).vertices[:, 0].max())
+    return float(TextPath((0, 0), text.replace("$", r"\$"), size=size).vertices[:, 0].max())
 
 
 def looks_of(names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -35,12 +36,6 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
-def frame(title: str, x: str, y: str, alt: str) -> plot.Figure:
-    figure = plot.Figure.__new__(plot.Figure)  # without the units that its axes need and these have not
-    figure._draw_frame(title, x, y, alt)
-    return figure
-
-
 def legend(figure: plot.Figure, looks: Mapping[str, dict[str, Any]], width: float, *, copied: bool = False) -> float:
     """What the colours mean, below the picture; returns its height."""
     from matplotlib.lines import Line2D
@@ -52,5 +47,7 @@ def legend(figure: plot.Figure, looks: Mapping[str, dict[str, Any]], width: floa
     widest = max(text_width(handle.get_label(), 9) for handle in handles)
     columns = max(1, min(len(handles), int(width // (widest + 48))))
     where = "outside lower center"
-    figure._canvas.legend(handles=handles, loc=where, ncols=columns, frameon=False, fontsize=9)
+    drawn = figure._canvas.legend(handles=handles, loc=where, ncols=columns, frameon=False, fontsize=9)
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
     return _LEGEND_LINE * -(-len(handles) // columns) + MARGIN

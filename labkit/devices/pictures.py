@@ -8,7 +8,7 @@ from typing import Any
 
 from labkit import plot
 from labkit.devices.graph_layout import Key, Layout
-from labkit.devices.picture_parts import COPIED, MARGIN, frame, legend, looks_of, text_width
+from labkit.devices.picture_parts import COPIED, MARGIN, legend, looks_of, text_width
 from labkit.devices.timeline import timeline
 
 __all__ = ["HIDDEN", "MOST_OPS", "graph", "timeline"]
@@ -84,7 +84,7 @@ def _broken(name: str) -> list[str]:
 
 
 def _draw_graph(boxes: Mapping[str, _Box], arrows: Sequence[tuple[str, str]], title: str, alt: str) -> plot.Figure:
-    figure = frame(title, "", "", alt)
+    figure = plot.Figure._labelled(title, "", "", alt)
     layout = Layout(boxes, arrows)
     heights = [max(boxes[key].height for key in keys if key in boxes) for keys in layout.rows]
     tops = list(accumulate((height + _BELOW for height in heights), initial=0.0))
@@ -126,8 +126,9 @@ def _draw_box(
     figure.axes.add_patch(Rectangle((left, top), _STRIP, bottom - top, zorder=3, linewidth=0, **look))
     middle, first = x + _STRIP / 2, (top + bottom - _LINE * len(box.name + box.type)) / 2
     for n, text in enumerate(box.name + box.type):
-        style = {"style": "italic", "color": "#444444"} if n >= len(box.name) else {}
-        figure.axes.text(middle, first + _LINE * (n + 0.5), text, size=_LETTERS, ha="center", va="center", **style)
+        typed = {"style": "italic", "color": "#444444"} if n >= len(box.name) else {}
+        style = {"size": _LETTERS, "ha": "center", "va": "center", "parse_math": False}
+        figure.axes.text(middle, first + _LINE * (n + 0.5), text, **style | typed)
 
 
 def _ports(layout: Layout, boxes: Mapping[str, _Box]) -> dict[tuple[str, str], float]:

@@ -37,14 +37,16 @@ def best(devices: Sequence[str] | None = None) -> "tf.distribute.Strategy":
 
     Args:
         devices: logical devices such as ``["CPU:0", "CPU:1"]``; the model is copied to each. None: choose.
+            This call fixes them: a CPU can be split only before it, and before the first op.
 
     Raises:
-        ValueError: `devices` is empty, or one is not there. TensorFlow would compute elsewhere without a word.
+        ValueError: `devices` is empty or a plain string, or one is named twice, is no device's name, or is not there
+            (TensorFlow would compute elsewhere without a word).
     """
     import tensorflow as tf
 
     if devices is not None:
-        return _on(list(devices))
+        return _on(devices if isinstance(devices, str) else list(devices))
     if found := tpu.find():
         return tf.distribute.TPUStrategy(tpu.connect(found.address))
     gpus = [short_name(device.name) for device in tf.config.list_logical_devices("GPU")]
@@ -67,14 +69,23 @@ def describe(strategy: "tf.distribute.Strategy") -> Description:
     return Description(type(strategy).__name__, strategy.num_replicas_in_sync, names)
 
 
-def _on(devices: list[str]) -> "tf.distribute.Strategy":
+def _on(devices: list[str] | str) -> "tf.distribute.Strategy":
     import tensorflow as tf
 
     there = [short_name(device.name) for device in tf.config.list_logical_devices()]
-    wanted = [short_name(device) for device in devices]
-    if not wanted or not set(wanted) <= set(there):
+    wanted = _short_names(devices)
+    if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(there):
         raise ValueError(
-            f"best() was given devices={devices}; this process has the logical devices {there}, give one or more of "
-            "them. A CPU is split with tf.config.set_logical_device_configuration before the first op"
+            f"best() was given devices={devices!r}; this process has the logical devices {there}, give a list of one "
+            "or more of them, each once. A CPU is split with tf.config.set_logical_device_configuration in a new "
+            "process, before best() and before the first op"
         )
     return tf.distribute.MirroredStrategy(wanted) if len(wanted) > 1 else tf.distribute.OneDeviceStrategy(wanted[0])
+
+
+def _short_names(devices: list[str] | str) -> list[str]:
+    """Empty when one is no device's name, as the letters of a plain string are none."""
+    try:
+        return [short_name(device) for device in devices]
+    except (ValueError, AttributeError):  # how `tf.DeviceSpec` refuses a text, and what is none
+        return []

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from labkit import plot
-from labkit.devices.picture_parts import WIDTH, frame, legend, looks_of, natural, text_width
+from labkit.devices.picture_parts import WIDTH, legend, looks_of, natural, text_width
 
 _SMALL = 7.5
 _BAR = 17.0  # from one line of bars to the next
@@ -27,16 +27,16 @@ def timeline(
         events: with ``.name``, ``.start`` and ``.end`` (seconds; None leaves it out), and ``.thread`` or ``.device``:
             those of a `labkit.devices.Trace` have threads, the ops of a `labkit.devices.Placement` have devices.
         rows_by: which of the two the rows are.
-        kind: what an event counts as, for its colour: a function of the event, or a mapping from it. None, or no entry,
-            leaves it out.
+        kind: what an event counts as, for its colour: a function of the event, or a mapping from it. None, an empty
+            name, or no entry leaves it out.
         title, alt: as for `labkit.plot.Figure`.
 
     Raises:
         ValueError: no event is left to draw; events have no such row; `alt` is no sentence.
     """
     group = kind if callable(kind) else kind.get
-    timed = [event for event in events if event.start is not None]
-    bars = [(event, name) for event in timed if (name := group(event)) is not None]
+    timed = [event for event in events if event.start is not None and event.end is not None]
+    bars = [(event, name) for event in timed if (name := group(event))]
     if not bars:
         raise ValueError(f"of {len(timed)} events with a time none is left to draw; let kind name some of them")
     if lacking := next((event for event, _ in bars if not hasattr(event, rows_by)), None):
@@ -46,7 +46,7 @@ def timeline(
     begin = min(event.start for event, _ in bars)
     looks = looks_of(name for _, name in bars)
     places = _lines(bars, rows_by)
-    figure = frame(title, "time (ms)", rows_by, alt)
+    figure = plot.Figure._labelled(title, "time (ms)", rows_by, alt)
     height = 80 + _BAR * (1 + max(line for _, line in places)) + legend(figure, looks, WIDTH)
     figure._canvas.set_size_inches(WIDTH / 72, height / 72)
     per_ms = _rule(figure, places, rows_by, 1e3 * (max(event.end for event, _ in bars) - begin))
@@ -76,7 +76,8 @@ def _rule(figure: plot.Figure, places: Sequence[tuple[tuple[Any, str], int]], ro
         rows.setdefault(getattr(event, rows_by), []).append(line)
     middles = [(min(lines) + max(lines)) / 2 for lines in rows.values()]
     lines = 1 + max(max(lines) for lines in rows.values())
-    figure.axes.set(yticks=middles, yticklabels=list(rows), ylim=(lines - 0.4, -0.6), xlim=(0, long or 1.0))
+    figure.axes.set_yticks(middles, list(rows), parse_math=False)
+    figure.axes.set(ylim=(lines - 0.4, -0.6), xlim=(0, long or 1.0))
     figure.axes.grid(False, axis="y")
     for used in list(rows.values())[1:]:
         figure.axes.axhline(min(used) - 0.5, color="#bbbbbb", linewidth=0.8)
@@ -98,6 +99,6 @@ def _draw_bar(figure: plot.Figure, event: Any, line: int, start: float, per_ms: 
     for text in (event.name, event.name.rpartition("/")[2]) if room > _SMALL else ():
         if text.strip("_0123456789") and text_width(text, _SMALL) + 6 < room:
             halo = withStroke(linewidth=3, foreground="white")
-            style = {"size": _SMALL, "ha": "center", "va": "center_baseline", "path_effects": [halo]}
-            figure.axes.text(start + length / 2, line, text, **style).set_in_layout(False)
+            style = {"size": _SMALL, "ha": "center", "va": "center_baseline", "parse_math": False}
+            figure.axes.text(start + length / 2, line, text, path_effects=[halo], **style).set_in_layout(False)
             break

@@ -77,7 +77,7 @@ class Finding:
 
 
 def hint(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Hint | None:
-    """The first sign of a TPU, from device files and environment variables only; takes microseconds.
+    """The first sign of a TPU, from device files and environment variables only; about a millisecond.
 
     Args:
         environ: the environment variables.
@@ -98,7 +98,7 @@ def hint(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Hin
 def look(timeout: float = 60.0) -> Finding:
     """Looks for a TPU and says in words what came of it. Never raises because of a TPU.
 
-    Without a sign of one it returns in microseconds. Chips of this machine are initialised for this process.
+    Without a sign of one it returns in about a millisecond. Chips of this machine are initialised for this process.
 
     Args:
         timeout: seconds that a TPU at an address may take to answer; importing TensorFlow there is not counted.
@@ -159,7 +159,7 @@ def explain(message: str, address: str) -> str:
         message: the error in TensorFlow's words.
         address: what `TPUClusterResolver` was given.
     """
-    if "ConfigureDistributedTPU" in message:
+    if "support Op 'ConfigureDistributedTPU'" in message:  # other errors name this op too: as the one that failed
         return (
             "this TensorFlow was built without TPU support. Install tensorflow-tpu in an environment of its own; "
             "docs/tpu.md says which version."
@@ -203,12 +203,14 @@ def _elsewhere(address: str, timeout: float) -> tuple[int, str]:
     command = [sys.executable, "-P", "-m", "labkit.devices.tpu", address]
     environment = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     process = processes.start(command, name="the search for a TPU", env=environment)
+    late = f"TensorFlow took over {_IMPORT_SECONDS:g} s to import there; the TPU was not asked."
     try:
         process.wait_for_log("(?m)^imported$", _IMPORT_SECONDS)
+        late = f"{address} did not answer within {timeout:g} s."
         return tuple(json.loads(process.wait_for_log(f"(?m)^{_OUTCOME}(.*)$", timeout)[1]))
     except ProcessError:
         if process.running:
-            return 0, f"{address} did not answer within {timeout:g} s."
+            return 0, late
         return 0, f"the process that tried it ended with exit status {process.exit_code}: {process.log()[-500:]}"
     finally:
         process.stop(grace=1.0)  # it may hang in a call that never returns

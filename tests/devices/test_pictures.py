@@ -145,6 +145,36 @@ def test_rows_are_sorted_so_that_no_arrow_crosses_another_where_that_can_be() ->
         assert first[1] == second[1] or not Path(points(one)).intersects_path(Path(points(other)), filled=False)
 
 
+def test_of_all_orders_tried_the_one_with_the_fewest_crossings_is_drawn() -> None:
+    arrows = Drawn([op("a"), op("b", "a"), op("c", "b"), op("d", "a", "c"), op("e", "b")]).arrows()
+    for (first, one), (second, other) in combinations(arrows.items(), 2):
+        if not set(first) & set(second):
+            assert not Path(points(one)).intersects_path(Path(points(other)), filled=False), f"{first} and {second}"
+
+
+def test_arrows_meet_a_box_in_the_order_of_their_sources() -> None:
+    drawn = Drawn([*(op(f"one_{n}") for n in range(4)), op("join", "one_2", "one_0", "one_3", "one_1")])
+    tips = {head[0][0]: line.get_path().vertices[0][0] for head, line in zip(drawn.heads, drawn.lines, strict=True)}
+    assert len(tips) == 4, "side by side"
+    assert [tips[x] for x in sorted(tips)] == sorted(tips.values())
+
+
+def test_the_legend_stands_clear_of_the_boxes() -> None:
+    drawn = Drawn([op("a")])
+    gap = drawn.boxes["a"].get_window_extent().y0 - drawn.legend.get_window_extent().y1
+    assert gap / drawn.figure._canvas.dpi * 72 > 6
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "$a$", "a$b"])
+def test_a_dollar_in_a_name_is_a_dollar(name: str) -> None:
+    drawn = Drawn([op(name, device=name)])
+    assert [text.get_text() for text in drawn.figure.axes.texts] == [name, "MatMul"]
+    assert not any(text.get_parse_math() for text in (*drawn.figure.axes.texts, *drawn.legend.get_texts()))
+    figure = timeline([event(name, 0, 1, name, name)])
+    shown = [*figure.axes.texts, *figure._canvas.legends[0].get_texts(), *figure.axes.get_yticklabels()]
+    assert [(text.get_text(), text.get_parse_math()) for text in shown] == [(name, False)] * 3
+
+
 def test_a_long_name_is_broken_where_its_parts_begin() -> None:
     drawn = Drawn([op("gradient_tape/sequential_1/dense_1/MatMul", type_="SparseSoftmaxCrossEntropyWithLogits")])
     lines = [text.get_text() for text in drawn.figure.axes.texts]
@@ -277,7 +307,7 @@ def event(name: str, start: float, end: float, thread: str = "inter-op 1", type_
 
 
 def kind(event: Any) -> str | None:
-    return event.op or None
+    return event.op  # "" for what is no op
 
 
 def timeline(events: list[Any], **more: Any) -> plot.Figure:
@@ -328,11 +358,26 @@ def test_bars_of_a_row_that_overlap_get_a_line_each_and_those_that_follow_share_
     assert figure.axes.get_yticks()[0] == (lines[0, 4] + lines[1, 2]) / 2
 
 
+def test_of_bars_that_start_together_the_longer_is_above() -> None:
+    figure = timeline([event("inner", 0, 1), event("outer", 0, 4)])
+    lines = {span: line_of(bar) for span, bar in zip(bars(figure), figure.axes.patches, strict=True)}
+    assert lines[0, 4] < lines[0, 1], "the vertical axis grows downwards"
+    assert figure.axes.yaxis_inverted()
+
+
+def test_a_rule_parts_each_row_from_the_next() -> None:
+    threads = ["inter-op 1", "inter-op 1", "inter-op 2", "python"]
+    figure = timeline([event("a", 0, n + 1, thread) for n, thread in enumerate(threads)])
+    first, second, third = figure.axes.get_yticks()
+    assert (first, second, third) == (0.5, 2, 3)
+    assert [line.get_ydata()[0] for line in figure.axes.lines] == [1.5, 2.5]
+
+
 def test_kinds_differ_in_colour_and_hatch_and_stand_below_the_picture() -> None:
     events = [event("a", 0, 2), event("b", 2, 4, type_="Sum"), event("c", 4, 6), event("d", 6, 8, type_="")]
     figure = timeline(events)
     looks = [(to_hex(bar.get_facecolor()), bar.get_hatch() or "") for bar in figure.axes.patches]
-    assert len(looks) == 3, "a kind of None leaves an event out"
+    assert len(looks) == 3, "an empty kind leaves an event out"
     assert looks[0] == looks[2]
     assert looks[0][0] != looks[1][0]
     assert looks[0][1] != looks[1][1]
@@ -378,6 +423,7 @@ def test_placed_ops_have_devices_for_rows_and_those_that_were_not_seen_are_left_
         PlacedOp("a", "MatMul", "CPU:1", 0.001, 0.002, ()),
         PlacedOp("b", "MatMul", "CPU:0", 0.0, 0.001, ()),
         PlacedOp("c", "MatMul", "CPU:2", None, None, ()),
+        PlacedOp("d", "MatMul", "CPU:3", 0.001, None, ()),
     ]
     figure = timeline(ops, rows_by="device")
     assert [label.get_text() for label in figure.axes.get_yticklabels()] == ["CPU:0", "CPU:1"]

@@ -5,13 +5,15 @@ This file is also that process: as a program it prints what the tests compare.
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from labkit.devices import strategy
+from labkit.devices import strategy, tpu
+from labkit.devices.tpu import Tpu
 
 NAMES = ("default", "one", "mirrored")
 
@@ -52,14 +54,49 @@ def test_the_default_strategy_can_be_described_inside_another_ones_scope(trained
 
 def test_a_device_that_is_not_there_is_refused(trained):
     assert trained["wrong device"] == (
-        "best() was given devices=['CPU:9']; this process has the logical devices ['CPU:0', 'CPU:1'], give one or "
-        "more of them. A CPU is split with tf.config.set_logical_device_configuration before the first op"
+        "best() was given devices=['CPU:9']; this process has the logical devices ['CPU:0', 'CPU:1'], give a list of "
+        "one or more of them, each once. A CPU is split with tf.config.set_logical_device_configuration in a new "
+        "process, before best() and before the first op"
     )
 
 
-def test_no_device_is_refused():
-    with pytest.raises(ValueError, match=r"best\(\) was given devices=\[\]"):
-        strategy.best(devices=[])
+@pytest.mark.parametrize("devices", [[], "CPU:0", ["nonsense"], [3], ["CPU:0", "CPU:0"], ["CPU:0", "/device:CPU:0"]])
+def test_what_is_no_list_of_different_devices_is_refused(devices):
+    with pytest.raises(ValueError, match=re.escape(f"best() was given devices={devices!r}; this process has")):
+        strategy.best(devices=devices)
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Makes TensorFlow list so many GPUs; that they compute is not tried."""
+    import tensorflow as tf
+
+    def are(count):
+        listed = [tf.config.LogicalDevice(f"/device:GPU:{number}", "GPU") for number in range(count)]
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: listed if kind == "GPU" else [])
+        monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: ("mirrored", devices))
+
+    return are
+
+
+def test_a_tpu_is_taken_before_several_gpus(monkeypatch, gpus):
+    import tensorflow as tf
+
+    gpus(2)
+    monkeypatch.setattr(tpu, "find", lambda: Tpu("grpc://10.0.0.2:8470", 8))
+    monkeypatch.setattr(tpu, "connect", lambda address: f"resolver of {address}")
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda resolver: ("TPU", resolver))
+    assert strategy.best() == ("TPU", "resolver of grpc://10.0.0.2:8470")
+
+
+def test_several_gpus_are_mirrored_and_one_is_left_to_the_default_strategy(monkeypatch, gpus):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tpu, "find", lambda: None)
+    gpus(2)
+    assert strategy.best() == ("mirrored", ["GPU:0", "GPU:1"])
+    gpus(1)
+    assert strategy.best() is tf.distribute.get_strategy()
 
 
 def _examples():

@@ -9,8 +9,9 @@ import sys
 import psutil
 import pytest
 
+from labkit import processes
 from labkit.devices import tpu
-from labkit.devices.tpu import Hint
+from labkit.devices.tpu import Finding, Hint, Tpu
 
 GOOGLE, OTHER = "0x1ae0\n", "0x10de\n"
 
@@ -23,6 +24,18 @@ def environment(monkeypatch):
     if tpu.hint():
         pytest.skip("this machine has a TPU's chip")
     return monkeypatch
+
+
+@pytest.fixture
+def other_process(environment):
+    """Gives a sign of a TPU at an address, and lets the process that tries it run another program."""
+    environment.setenv("TPU_NAME", "grpc://10.0.0.2:8470")
+    start = processes.start
+
+    def runs(program):
+        environment.setattr(processes, "start", lambda _, **rest: start([sys.executable, "-c", program], **rest))
+
+    return runs
 
 
 def machine(root, *files, vendor=OTHER):
@@ -122,6 +135,64 @@ def test_what_the_other_process_met_is_told(environment):
     assert "A name like 'my-tpu' belongs to the old TPU Nodes" in found.reason
 
 
+def test_an_other_process_that_ends_is_told_with_its_last_words(environment, other_process):
+    environment.setenv("CUDA_VISIBLE_DEVICES", "0")
+    other_process("import os, sys; print('GPUs:', os.environ['CUDA_VISIBLE_DEVICES']); sys.exit(3)")
+    reason = tpu.look().reason
+    assert reason.endswith("the process that tried it ended with exit status 3: GPUs: -1\n")  # it leaves GPUs alone
+
+
+def test_an_import_that_never_ends_is_not_blamed_on_the_tpu(environment, other_process):
+    graces = []
+    stop = processes.ManagedProcess.stop
+    environment.setattr(processes.ManagedProcess, "stop", lambda self, grace: (graces.append(grace), stop(self, grace)))
+    environment.setattr(tpu, "_IMPORT_SECONDS", 0.2)
+    other_process("import threading; threading.Event().wait()")
+    reason = tpu.look().reason
+    assert reason.endswith("cannot be used: TensorFlow took over 0.2 s to import there; the TPU was not asked.")
+    assert graces == [1.0]  # it may hang, so the reader does not wait the usual 10 s for it to end
+
+
+def test_the_import_does_not_count_and_the_cores_are_told(other_process):
+    other_process("""print('imported\\nlabkit-tpu [8, ""]')""")
+    address = "grpc://10.0.0.2:8470"
+    found = tpu.look(timeout=1e-6)
+    assert found == Finding(
+        Hint(f"TPU_NAME={address}", address), Tpu(address, 8), f"TPU_NAME={address}: a TPU with 8 cores."
+    )
+
+
+@pytest.mark.parametrize("cores", [0, 8])
+def test_the_cores_that_tensorflow_sees_decide(environment, cores):
+    import tensorflow as tf
+
+    environment.setenv("TPU_WORKER_ID", "0")
+    environment.setattr(tpu, "connect", lambda address: None)
+    listed = [tf.config.LogicalDevice(f"/device:TPU:{number}", "TPU") for number in range(cores)]
+    environment.setattr(tf.config, "list_logical_devices", lambda kind: listed if kind == "TPU" else [])
+    found = tpu.look()
+    assert found.tpu == (Tpu("local", 8) if cores else None)
+    assert found.reason == (
+        "TPU_WORKER_ID=0: a TPU with 8 cores."
+        if cores
+        else "TPU_WORKER_ID=0 points to a TPU, but it cannot be used: TensorFlow initialised it and then saw no core."
+    )
+
+
+def test_a_tpu_is_initialised_once(monkeypatch):
+    import tensorflow as tf
+
+    calls = []
+    monkeypatch.setattr(
+        tf.distribute.cluster_resolver, "TPUClusterResolver", lambda tpu: calls.append(f"resolve {tpu}") or "resolver"
+    )
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", lambda it: calls.append(f"connect {it}"))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", lambda it: calls.append(f"initialise {it}"))
+    address = "grpc://tpu-of-this-test:8470"  # no other test's: the result is kept
+    assert tpu.connect(address) == tpu.connect(address) == "resolver"
+    assert calls == [f"resolve {address}", "connect resolver", "initialise resolver"]
+
+
 def test_the_code_of_the_page_runs_without_a_tpu(environment, repository):
     page = (repository / "docs" / "tpu.md").read_text()
     names = {}
@@ -135,6 +206,8 @@ def test_the_code_of_the_page_runs_without_a_tpu(environment, repository):
 def test_a_message_is_explained():
     ours = tpu.explain("NotFoundError: No OpKernel was registered to support Op 'ConfigureDistributedTPU'", "local")
     assert "tensorflow-tpu" in ours
+    late = "DeadlineExceededError: Deadline Exceeded [[{{node ConfigureDistributedTPU}}]]"  # asked, so supported
+    assert tpu.explain(late, "local") == late
     named = tpu.explain("URLError: <urlopen error\n [Errno -2] Name or service not known>", "my-tpu")
     assert named.startswith("URLError: <urlopen error [Errno -2] Name or service not known> A name like 'my-tpu'")
     assert tpu.explain("ValueError: odd", "local") == "ValueError: odd"
