@@ -185,6 +185,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_guard.let_go_after_fork)
 
 
+def usable_cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def folder() -> Path:
     """This process's own folder for files that are to go with it, readable for this user only.
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import pytest
 
 from labkit import threads
 from labkit.errors import EnvironmentProblem, MeasurementFailed
+from labkit.threads.team import FORKS
 from labkit.waiting import wait_until
 
 # What is in a function below runs in another process, which gives it these two.
 tf = np = None
 
-TAN = {"COLOUR": "tan"}  # one other environment for all tests: each costs an import of TensorFlow
+# One other environment for all tests, for each costs an import of TensorFlow; OpenBLAS's, so it is read at the import.
+TAN = {"OPENBLAS_COLOUR": "tan"}
 ONCE = {"rounds": 1, "repeats": 1}
 
 
@@ -48,8 +51,8 @@ def colour():
     import os
 
     return lambda: {
-        "name": tf.constant(os.environ.get("COLOUR", "none")),
-        "length": len(os.environ.get("COLOUR", "none")),
+        "name": tf.constant(os.environ.get("OPENBLAS_COLOUR", "none")),
+        "length": len(os.environ.get("OPENBLAS_COLOUR", "none")),
     }
 
 
@@ -123,7 +126,7 @@ def test_threads_are_set_and_every_setting_is_its_own_process() -> None:
     found = threads.measure([setting, loop], intra=[1, 3], inter=2, **ONCE)
     assert [each.label for each in found] == ["setting, intra 1", "setting, intra 3", "loop, intra 1", "loop, intra 3"]
     first, other, *_ = found
-    assert 0 < other.difference < 1, "pids differ a little, as shares of a pid"
+    assert other.difference > 0, "other threads, another pid"
     assert first.fingerprint != other.fingerprint
     assert found[2].difference is None, "of another shape"
     assert found[2].fingerprint == found[3].fingerprint
@@ -139,9 +142,93 @@ def test_the_numbers_of_threads_arrive() -> None:
 
 def test_the_environment_is_there_and_strings_are_compared_too() -> None:
     found = threads.measure(colour, env=[{}, TAN], **ONCE)
-    assert [each.label for each in found] == ["no variables", "COLOUR=tan"]
+    assert [each.label for each in found] == ["no variables", "OPENBLAS_COLOUR=tan"]
     assert found[1].difference is None
     assert found[0].fingerprint != found[1].fingerprint
+
+
+def noted(file: Path, what: str) -> str:
+    """A function that adds what this expression is to a file."""
+    return f"""
+    def noting():
+        import os
+        with open({str(file)!r}, "a") as file:
+            print({what}, file=file)
+        return lambda: None
+    """
+
+
+def test_the_environment_and_the_folder_are_the_present_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABKIT_COLOUR", raising=False)
+    text = noted(tmp_path / "found", "os.environ.get('LABKIT_COLOUR'), os.getcwd(), os.environ['CUDA_VISIBLE_DEVICES']")
+    threads.measure(text, **ONCE)
+    monkeypatch.setenv("LABKIT_COLOUR", "red")
+    monkeypatch.chdir(tmp_path)
+    threads.measure(text, **ONCE)
+    before, after = (tmp_path / "found").read_text().splitlines()
+    assert before.startswith("None ")
+    assert after == f"red {tmp_path} -1"
+
+
+def test_modules_are_found_where_they_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "of_the_notebook.py").write_text("size = 3")
+    monkeypatch.syspath_prepend(tmp_path)
+    threads.measure("def user():\n    from of_the_notebook import size\n    return lambda: size", **ONCE)
+
+
+@pytest.mark.skipif(not FORKS, reason="here each setting has its own import")
+def test_what_is_read_at_the_import_has_its_own_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = noted(tmp_path / "hosts", "os.getppid()")
+    threads.measure(text, **ONCE)
+    threads.measure(text, env=TAN, **ONCE)
+    monkeypatch.setenv(*next(iter(TAN.items())))
+    threads.measure(text, **ONCE)
+    plain, given, inherited = (tmp_path / "hosts").read_text().split()
+    assert plain != given == inherited
+
+
+RESULTS = """
+def results():
+    import collections
+    odd = tf.config.threading.get_intra_op_parallelism_threads() == 3
+    value = 2.0 if odd else 1.0
+    return lambda: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("result", "difference"),
+    [
+        ("tf.SparseTensor([[n] for n in range(3000)], [1.0] * 1500 + [value] + [1.0] * 1499, [3000])", 1.0),
+        ("tf.IndexedSlices(tf.constant([4.0, 2 + value]), tf.constant([0, 7]))", 0.25),
+        ("tf.Variable(value)", 1.0),
+        ("tf.cast(value, tf.bfloat16)", 1.0),
+        ("[b'no', b'a' + odd * b'\\0']", None),
+        ("[tf.constant(['é', 'a' + odd * 'b']), None]", None),
+    ],
+)
+def test_what_differs_has_another_fingerprint(result: str, difference: float | None) -> None:
+    found = threads.measure(RESULTS.format(result), intra=[1, 3], **ONCE)
+    assert found[0].fingerprint != found[1].fingerprint
+    assert found[1].difference == difference
+    assert found[0].difference == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "difference"),
+    [
+        ("np.array([5 if odd else 3], np.uint8)", 2 / 3),
+        ("np.array([3 if odd else 5], np.uint8)", 2 / 5),
+        ("np.array([np.nan, np.inf, 4 * value])", 1.0),
+        ("np.array([np.nan if odd else 1.0, 2.0])", float("inf")),
+        ("[np.array([np.nan if odd else 1.0, 2.0]), np.array([value])]", float("inf")),
+        ("np.array([value - 1])", 1.0),
+        ("np.array([4j * value])", 1.0),
+    ],
+)
+def test_how_far_results_are_apart(result: str, difference: float) -> None:
+    found = threads.measure(RESULTS.format(result), intra=[1, 3], **ONCE)
+    assert [each.difference for each in found] == pytest.approx([0, difference])
 
 
 def test_settings_take_turns_forth_and_back(tmp_path: Path) -> None:
@@ -195,7 +282,12 @@ def crashing():
 def leaving():
     import os
 
+    print("my own last words")
     return lambda: os._exit(3)
+
+
+def returning_what_cannot_be_compared():
+    return lambda: [1, {2, 3}]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +297,11 @@ def leaving():
         (unprepared, "AttributeError: module 'tensorflow' has no attribute 'no_such_thing'"),
         (nothing, "`nothing` returned 5; it has to return what is to be timed, a function"),
         (crashing, r"The process of crashing .* was ended by signal 6.\n(.|\n)*Fatal Python error: Aborted"),
-        (leaving, "The process of leaving .* ended with exit status 3"),
+        (leaving, "The process of leaving .* ended with exit status 3.\n(.|\n)*my own last words"),
+        (
+            returning_what_cannot_be_compared,
+            r"TypeError: the step returned \{2, 3\}; tensors, arrays, .* can be compared",
+        ),
     ],
 )
 def test_what_fails_says_so_in_its_own_words(fn: object, message: str) -> None:
@@ -225,10 +321,18 @@ def hanging_forever(pids: Path) -> str:
     """
 
 
-def test_what_hangs_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(MeasurementFailed, match="gave no answer within 2 s and was ended"):
-        threads.measure(hanging_forever(tmp_path / "pids"), timeout=2, **ONCE)
-    assert not psutil.pid_exists(int((tmp_path / "pids").read_text().split()[0]))
+def measuring() -> set[int]:
+    """Hosts and what they forked."""
+    children = psutil.Process().children(recursive=True)
+    return {child.pid for child in children if "labkit.threads.child" in " ".join(child.cmdline())}
+
+
+def test_what_hangs_is_ended(measured: threads.Measurements, tmp_path: Path) -> None:
+    before = measuring()
+    assert len(before) > 0 or not FORKS
+    with pytest.raises(MeasurementFailed, match="gave no answer within 1 s and was ended"):
+        threads.measure(hanging_forever(tmp_path / "pids"), timeout=1, **ONCE)
+    assert measuring() == before
 
 
 def test_nothing_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
@@ -251,33 +355,84 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_a_host_that_was_killed_is_followed_by_another(tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    killer = f"""
-    def killer():
-        import os
-        with open({str(pids)!r}, "a") as file:
-            print(os.getppid(), file=file)
-        return lambda: 1
+@pytest.mark.skipif(not FORKS, reason="there are hosts only where processes fork")
+def test_a_fork_that_ends_at_once_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.getcwd", lambda: str(tmp_path / "removed meanwhile"))
+    with pytest.raises(MeasurementFailed, match=r"ended before it could measure.\n(.|\n)*FileNotFoundError"):
+        threads.measure(nothing, **ONCE)
+
+
+def test_a_stranger_who_does_not_know_the_key_is_turned_away() -> None:
+    # The first setting's function connects to where the second one's process is waited for.
+    stranger = """
+    def stranger():
+        import os, psutil, socket
+        (here,) = [each.raddr for each in psutil.Process().net_connections("tcp4") if each.status == "ESTABLISHED"]
+        connection = socket.create_connection(here)
+        connection.sendall(b'{"key": "guessed"}\\n{"error": "the stranger was asked"}\\n')
+        return lambda: connection.fileno() and None
     """
-    threads.measure(killer, env=TAN, **ONCE)
-    threads.measure(killer, env=TAN, **ONCE)
-    first, second = pids.read_text().split()
-    assert first == second != str(os.getpid())
-    os.kill(int(first), signal.SIGKILL)
-    wait_until(lambda: not runs(int(first)))
-    threads.measure(killer, env=TAN, **ONCE)
-    assert pids.read_text().split()[2] != first
+    assert len(threads.measure(stranger, intra=[1, 2], **ONCE)) == 2
 
 
-def test_where_nothing_forks_each_setting_imports_tensorflow_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_from_several_threads_take_turns() -> None:
+    done = []
+    text = "def one():\n    return lambda: 1"
+    callers = [
+        threading.Thread(target=lambda: done.append(threads.measure(text, intra=[1, 2], rounds=20)), daemon=True)
+        for _ in range(3)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    assert [len(found) for found in done] == [2, 2, 2]
+
+
+def interrupt(main: int, running: Callable[[], bool]) -> None:
+    """Ctrl-C, once that thread waits for an answer."""
+    wait_until(lambda: not running() or sys._current_frames()[main].f_code.co_name == "readinto", timeout=60)
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+@pytest.mark.skipif(not FORKS, reason="there are hosts only where processes fork")
+def test_a_host_that_was_killed_or_whose_answer_was_not_heard_is_followed_by_another(tmp_path: Path) -> None:
+    text = noted(tmp_path / "hosts", "os.getppid()")
+
+    def host() -> int:
+        threads.measure(text, env=TAN, **ONCE)
+        return int((tmp_path / "hosts").read_text().split()[-1])
+
+    first = host()
+    assert host() == first != os.getpid()
+    os.kill(first, signal.SIGSTOP)  # so that it does not answer
+    caller = threading.Thread(target=interrupt, args=[threading.main_thread().ident, lambda: runs(first)])
+    caller.start()
+    with pytest.raises(KeyboardInterrupt):
+        host()
+    caller.join()
+    assert not runs(first)
+    second = host()
+    os.kill(second, signal.SIGKILL)
+    wait_until(lambda: not runs(second))
+    assert host() not in (first, second)
+
+
+def test_where_nothing_forks_each_setting_imports_tensorflow_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "signal.py").write_text("raise ImportError('this is not the signal that was meant')")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("labkit.threads.team.FORKS", False)
-    with pytest.raises(MeasurementFailed, match="ended with exit status 3"):
-        threads.measure(leaving, **ONCE)
+    threads.measure(noted(tmp_path / "parents", "os.getppid()"), **ONCE)
+    assert (tmp_path / "parents").read_text().split() == [str(os.getpid())]
 
 
-def test_one_import_serves_all_threads_of_this_process(measured: threads.Measurements) -> None:
-    hosts = [child for child in psutil.Process().children() if "labkit.threads.child" in " ".join(child.cmdline())]
-    assert hosts
-    assert all(not host.children() for host in hosts), "what was forked is gone"
-    assert threading.active_count() < 50
+@pytest.mark.skipif(not FORKS, reason="there are hosts only where processes fork")
+def test_only_imports_that_were_used_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = noted(tmp_path / "hosts", "os.getppid()")
+    threads.measure(text, env=TAN, **ONCE)
+    monkeypatch.setattr("labkit.threads.team._KEPT_HOSTS", 1)
+    threads.measure(text, **ONCE)
+    tan, plain = map(int, (tmp_path / "hosts").read_text().split())
+    assert measuring() == {plain} != {tan}, "what was forked is gone, too"

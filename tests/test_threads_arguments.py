@@ -6,6 +6,8 @@ import pytest
 
 from labkit import plot, threads
 from labkit.bench.results import Spread
+from labkit.threads.measurements import Round
+from labkit.threads.source import Source
 
 tf: Any = None
 matrix = [1.0]
@@ -51,11 +53,29 @@ def needs(size, *, depth, known=3):
         ("def one(:", "this is no Python function"),
         ("@cached\ndef one(x=start): pass", "`one` uses `cached`, `start` from outside"),
         ("def one():\n    global matrix\n    return lambda: matrix", "`one` uses `matrix` from outside"),
+        ("def one():\n    return lambda: get_ipython()", "`one` uses `get_ipython` from outside"),
     ],
 )
 def test_a_function_that_cannot_run_elsewhere_is_refused(fn: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         threads.measure(fn)
+
+
+def test_what_a_function_sets_itself_is_not_from_outside() -> None:
+    assert Source.of("def one():\n    global counter\n    counter = 1\n    return lambda: counter").name == "one"
+
+
+def test_a_text_in_it_may_go_further_to_the_left() -> None:
+    def indented():
+        text = """
+flush left
+"""
+        return lambda: text
+
+    found = Source.of(indented)
+    names: dict[str, Any] = {}
+    exec(found.text, names)
+    assert names[found.name]()() == "\nflush left\n"
 
 
 def test_what_is_no_function_is_refused() -> None:
@@ -74,6 +94,12 @@ def test_what_is_no_function_is_refused() -> None:
         ({"cores": 0}, ValueError, "cores is 0; it is 1 or more"),
         ({"intra": [1, 2, 1]}, ValueError, "intra 1 is given twice; give every value once"),
         ({"intra": []}, ValueError, "there is no setting to measure"),
+        ({"timeout": 0}, ValueError, "timeout is 0; it is a number of seconds, above 0 and at most 1e.06"),
+        ({"timeout": -1}, ValueError, "timeout is -1; it is a number of seconds"),
+        ({"timeout": float("inf")}, ValueError, "timeout is inf; it is a number of seconds"),
+        ({"env": "A=1"}, TypeError, "env is 'A=1'; it maps names of variables to texts"),
+        ({"env": [{}, {"A": 1}]}, TypeError, "env is {'A': 1}; it maps names"),
+        ({"env": {"A=": "1"}}, ValueError, "env has 'A=': '1'; a name is not empty"),
         ({"fn": [good, good]}, ValueError, "the functions are called good, good; give each its own name"),
     ],
 )
@@ -85,7 +111,8 @@ def test_settings_that_make_no_sense_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("share", "cores", "speedup"), [(0, 8, 1), (1, 8, 8), (0.5, 2, 4 / 3), (0.9, 10, 1 / 0.19), (0.5, 1e9, 2)]
+    ("share", "cores", "speedup"),
+    [(0, 8, 1), (1, 8, 8), (0.5, 2, 4 / 3), (0.9, 10, 1 / 0.19), (0.5, 1e9, 2), (1, float("inf"), float("inf"))],
 )
 def test_amdahls_law(share: float, cores: float, speedup: float) -> None:
     assert threads.amdahl(share, cores) == pytest.approx(speedup)
@@ -108,15 +135,14 @@ def test_speedups_that_the_law_does_not_know_are_taken_as_its_ends() -> None:
     assert threads.fit_parallel_share({2: 2.5}) == 1
 
 
-@pytest.mark.parametrize("speedups", [{}, {1: 1.0}, {2: 0.0}, {2: -1.0}])
+@pytest.mark.parametrize("speedups", [{}, {1: 1.0}, {2: 0.0}, {2: -1.0}, {4: 2.0, 2: float("nan")}])
 def test_what_cannot_be_fitted_is_refused(speedups: dict[int, float]) -> None:
     with pytest.raises(ValueError, match="at least one speed-up above 0 with more than one core is needed"):
         threads.fit_parallel_share(speedups)
 
 
 def test_the_picture_has_the_points_their_spread_and_the_laws_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("psutil.cpu_count", lambda: 2)
-    monkeypatch.setattr("psutil.Process.cpu_affinity", lambda self: [0, 1], raising=False)
+    monkeypatch.setattr("labkit.processes.usable_cores", lambda: [0, 1])
     points = {1: Spread(1, 1, 1), 2: Spread(4 / 3, 1.2, 1.5), 16: Spread(0.5, 0.4, 0.7)}
     words = {"title": "Speed-up", "alt": "Two threads are faster than one."}
     figure = threads.speedup_picture({"a product": points}, **words)
@@ -132,6 +158,34 @@ def test_the_picture_has_the_points_their_spread_and_the_laws_line(monkeypatch: 
     assert list(bars.lines[0].get_ydata()) == pytest.approx([1, 4 / 3, 0.5])
     without_two = threads.speedup_picture({"a product": {1: points[1], 16: points[16]}}, **words)
     assert not any("Amdahl" in line.get_label() for line in without_two.axes.lines), "there is nothing to fit"
+
+
+@pytest.mark.parametrize(
+    ("series", "error", "message"),
+    [
+        ({}, ValueError, "at least one name is needed, and a speed-up for each"),
+        ({"a product": {}}, ValueError, "at least one name is needed, and a speed-up for each"),
+        ({"a product": {"intra 2": Spread(1, 1, 1)}}, TypeError, "the key 'intra 2'; a number of threads is needed"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(series: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        threads.speedup_picture(series, title="Speed-up", alt="Two threads are faster than one.")
+
+
+def measurement(label: str, *turns: tuple[float, ...]) -> threads.Measurement:
+    rounds = tuple(Round(seconds, processor_seconds=2 * sum(seconds), wall_seconds=sum(seconds)) for seconds in turns)
+    return threads.Measurement(label, "product", 1, 1, None, {}, rounds, 5, "", 0.0)
+
+
+def test_what_is_made_of_the_times() -> None:
+    slow = measurement("slow", (4.0, 6.0, 20.0), (8.0, 8.0, 8.0), (1.0, 2.0, 3.0))
+    quick = measurement("quick", (2.0, 3.0, 1.0), (8.0, 8.0, 8.0), (1.0, 1.0, 7.0))
+    assert (slow.median, slow.quartiles, slow.cores_busy) == (6, (3, 8), 2)
+    spread = threads.Measurements((slow, quick)).speedup()["quick"]
+    assert spread == (2, 1, 3), "of the medians 6 and 2, 8 and 8, 2 and 1"
+    (row,) = threads.Measurements((slow,)).table().to_numpy()
+    assert [float(cell.removesuffix(" ms").replace(",", "")) for cell in row] == [6000, 3000, 8000, 13333]
 
 
 def test_the_public_names_are_these_and_exist() -> None:

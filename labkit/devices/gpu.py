@@ -76,7 +76,7 @@ def explain(message: str) -> Finding:
         message: the message, or the log around it; of several known ones the cause is explained.
 
     Raises:
-        ValueError: nothing in it is facts.
+        ValueError: nothing in it is known.
     """
     if found := _known(message):
         return found[0]
@@ -137,6 +137,9 @@ def _sum(facts: GpuFacts, log: str, findings: list[Finding]) -> Finding:
     wrong = [finding.subject for finding in findings if finding.state == "wrong"]
     if wrong:
         return Finding("GPU", "wrong", "TensorFlow uses no GPU.", f"see below: {'; '.join(wrong)}")
+    # CUDA's word for it is asked for, too: a trial of `tensorflow_says` ran without a -1 that is in the variables.
+    if facts.cards and _hidden(facts) and "CUDA_ERROR_NO_DEVICE" in log:
+        return Finding("GPU", "harmless", "CUDA_VISIBLE_DEVICES hides every GPU from TensorFlow.", "see below")
     if facts.signs:
         return Finding(
             "GPU", "wrong", "There are signs of a GPU, and TensorFlow does not use it.", "read the log from its start"
@@ -196,21 +199,22 @@ def _packages(facts: GpuFacts) -> Finding:
 
 def _card(facts: GpuFacts, card: Card) -> Finding:
     found = f"{card.memory / 1024:.0f} GiB" if card.memory else "memory not told"
-    built = [int(re.search(r"_(\d+)\d", one)[1]) for one in facts.built_for]  # sm_80: 8; compute_90: 9; sm_120: 12
+    # sm_80: (8, 0); compute_90: (9, 0); sm_120: (12, 0)
+    built = [tuple(map(int, re.search(r"_(\d+)(\d)", one).groups())) for one in facts.built_for]
     if card.capability is None or not built:
         return Finding(card.name, "ok", found)
     found += f", compute capability {_list(card.capability, '.')}"
     # Kernels run on later GPUs of the same major version; older ones have none, later ones need a translation.
-    if card.capability[0] in built:
+    if any(major == card.capability[0] and minor <= card.capability[1] for major, minor in built):
         return Finding(card.name, "ok", found)
     found += f", for which TensorFlow {facts.tensorflow} has no kernels"
-    remedy = "an older TensorFlow, or the CPU" if card.capability[0] < min(built) else NEWER_CARD
+    remedy = "an older TensorFlow, or the CPU" if card.capability < max(built) else NEWER_CARD
     return Finding(card.name, "wrong", found, remedy)
 
 
 def _surroundings(facts: GpuFacts) -> Iterator[Finding]:
     hidden = facts.variables.get("CUDA_VISIBLE_DEVICES")
-    if facts.cards and hidden in ("", "-1"):
+    if facts.cards and _hidden(facts):
         found = f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides every GPU"
         yield Finding("CUDA_VISIBLE_DEVICES", "harmless", found, "unset it before Python starts, if that is not meant")
     if any(card.mig for card in facts.cards) and "MIG-" not in (hidden or ""):
@@ -223,6 +227,10 @@ def _surroundings(facts: GpuFacts) -> Iterator[Finding]:
         yield Finding("Apple GPU", "ok", f"tensorflow-metal {facts.metal}")
     elif facts.apple:
         yield Finding("Apple GPU", "not here", "tensorflow-metal is absent", "environment-apple-gpu.yml, if wanted")
+
+
+def _hidden(facts: GpuFacts) -> bool:
+    return facts.variables.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
 
 
 def _list(parts: Iterable[object], between: str = ", ") -> str:

@@ -5,8 +5,10 @@ The step is traced, not run: TensorFlow writes down the operations of the forwar
 takes no memory here: its weights are only written down too, so that billions of them cost nothing.
 """
 
+import itertools
 import math
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
     import pandas
 
 GIB = 2**30
-_TRACED_BATCH = 1009
-"""A prime: a tensor whose number of elements it divides grows with the batch, any other does not."""
+_SMALLEST_TRACED_BATCH = 1009
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,16 @@ class TrainingMemory:
         Raises:
             ValueError: `batch` is not a whole number above zero.
         """
-        _check_batch(batch)
+        batch = check_batch(batch)
         return _at(self._walk, batch, self.weights, self.gradients, self.slots, self._update)
 
     def largest_batch(self, available: float) -> int:
-        """The largest batch whose `total` is at most `available` bytes; 0 where not even one example fits."""
+        """The largest batch whose `total` is at most `available` bytes; 0 where not even one example fits.
+
+        Raises:
+            ValueError: `available` is not finite.
+        """
+        check_available(available)
         fits, too_many = 0, 1
         while self.at(too_many).total <= available:
             fits, too_many = too_many, 2 * too_many
@@ -117,11 +123,12 @@ def training_memory(
         TypeError: `model` is neither.
         ValueError: `batch` is not a whole number above zero, `dtype` comes with a model that is built already, or the
             model is one that cannot be counted: not built, with inputs of open size, or with a loop (an LSTM or GRU
-            that is not unrolled), whose activations the graph does not show.
+            that is not unrolled), a branch (`tf.cond`) or a layer's own `tf.function`, whose activations the graph
+            does not show.
     """
     import keras
 
-    _check_batch(batch)
+    batch = check_batch(batch)
     if isinstance(model, keras.Model):
         if dtype not in (None, model.dtype_policy.name):
             raise ValueError(
@@ -137,9 +144,25 @@ def training_memory(
     return _at(walked, batch, weights, gradients, *_slots_and_update(optimizer, trained))
 
 
-def _check_batch(batch: int) -> None:
-    if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
+def check_batch(batch: int) -> int:
+    """Python's own whole number for `batch`, which may be NumPy's.
+
+    Raises:
+        ValueError: `batch` is not a whole number above zero.
+    """
+    if not isinstance(batch, numbers.Integral) or isinstance(batch, bool) or batch < 1:
         raise ValueError(f"batch is {batch!r}; give a whole number of examples, at least 1")
+    return int(batch)
+
+
+def check_available(available: float) -> None:
+    """Refuse a memory without an end.
+
+    Raises:
+        ValueError: `available` is not finite.
+    """
+    if not math.isfinite(available):
+        raise ValueError(f"available is {available!r}; give a finite number of bytes, such as 8 * GIB")
 
 
 def _at(walked: Walk, batch: int, weights: int, gradients: int, slots: int, update: int) -> TrainingMemory:
@@ -199,11 +222,23 @@ def _trace(model: "keras.Model") -> Walk:
     graph = tf.compat.v1.get_default_graph()
     shapes = fixed_inputs(model)
     before = len(graph.get_operations())
-    inputs = [tf.compat.v1.placeholder(dtype, (_TRACED_BATCH, *shape)) for shape, dtype in shapes]
+    batch = _traced_batch([*(shape for shape, _ in shapes), *(variable.shape for variable in model.variables)])
+    inputs = [tf.compat.v1.placeholder(dtype, (batch, *shape)) for shape, dtype in shapes]
     forward_ends = []
     gradients(model, inputs, between=lambda: forward_ends.append(len(graph.get_operations())))
     operations = graph.get_operations()[before:]
-    return walk(operations, forward_ends[0] - before, inputs, _TRACED_BATCH)
+    return walk(operations, forward_ends[0] - before, inputs, batch)
+
+
+def _traced_batch(shapes: Iterable[tuple[int, ...]]) -> int:
+    """A prime that divides none of these sizes: what it divides grows with the batch, anything else does not."""
+    sizes = {size for shape in shapes for size in shape if size}
+    return next(
+        number
+        for number in itertools.count(_SMALLEST_TRACED_BATCH, 2)
+        if all(number % divisor for divisor in range(3, math.isqrt(number) + 1, 2))
+        and all(size % number for size in sizes)
+    )
 
 
 def _slots_and_update(optimizer: Any, trained: list[_Weight]) -> tuple[int, int]:

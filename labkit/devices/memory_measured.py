@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import processes
+from labkit.devices.memory import check_batch
 from labkit.errors import EnvironmentProblem, MeasurementFailed, ProcessError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def measured_training_memory(
     Args:
         models: what to call each model, and the model or a function that makes it. Only its configuration is sent to
             the other process; layers of your own have to be registered in a module, not in a notebook.
-        batches: numbers of examples in a step.
+        batches: numbers of examples in a step, whole and above zero.
         optimizer: a name that Keras knows, or a Keras optimizer.
         timeout: seconds for everything.
 
@@ -51,17 +52,19 @@ def measured_training_memory(
         Bytes, by the model's name and then by batch.
 
     Raises:
+        ValueError: a batch is not a whole number above zero.
         EnvironmentProblem: this TensorFlow counts no memory on the CPU (it was built without oneDNN).
         MeasurementFailed: a model could not be made or trained there, or not in time.
     """
     import keras
 
+    sizes = [check_batch(batch) for batch in batches]
     job = {
         "models": {name: _configuration(model) for name, model in models.items()},
-        "batches": list(batches),
+        "batches": sizes,
         "optimizer": keras.optimizers.serialize(keras.optimizers.get(optimizer)),
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=processes.folder()) as folder:
         (Path(folder) / "job.json").write_text(json.dumps(job))
         kind, said = _run(folder, timeout)
     if kind == "uncounted":
@@ -71,7 +74,7 @@ def measured_training_memory(
         )
     if kind == "refused":
         raise MeasurementFailed(f"the training step could not be measured in another process: {said}")
-    return {name: dict(zip(batches, peaks, strict=True)) for name, peaks in json.loads(said).items()}
+    return {name: dict(zip(sizes, peaks, strict=True)) for name, peaks in json.loads(said).items()}
 
 
 def _configuration(model: "keras.Model | Callable[[], keras.Model]") -> str:
@@ -85,7 +88,7 @@ def _configuration(model: "keras.Model | Callable[[], keras.Model]") -> str:
 
 
 def _run(folder: str, timeout: float) -> tuple[str, str]:
-    command = [sys.executable, "-m", "labkit.devices.memory_measured", folder]
+    command = [sys.executable, "-P", "-m", "labkit.devices.memory_measured", folder]
     environment = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         with processes.start(

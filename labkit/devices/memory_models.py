@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labkit.devices.memory import GIB, TrainingMemory, training_memory
+from labkit.devices.memory import GIB, TrainingMemory, check_available, training_memory
 
 if TYPE_CHECKING:
     import keras
@@ -85,7 +85,12 @@ class Transformer:
         return self.fixed + batch * self.per_example
 
     def largest_batch(self, available: float) -> int:
-        """The largest batch whose `total` is at most `available` bytes; 0 where not even one example fits."""
+        """The largest batch whose `total` is at most `available` bytes; 0 where not even one example fits.
+
+        Raises:
+            ValueError: `available` is not finite.
+        """
+        check_available(available)
         return max(0, int((available - self.fixed) // self.per_example))
 
 

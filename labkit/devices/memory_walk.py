@@ -21,6 +21,8 @@ _MAY_OVERWRITE = frozenset(
 )
 """Operations that write their result into an input of the same size that nobody reads afterwards."""
 _LOOPS = frozenset({"While", "StatelessWhile"})
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+_BRANCHES = frozenset({"Case", "If", "StatelessCase", "StatelessIf"})
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,35 @@ def walk(operations: Sequence[Any], forward: int, inputs: Sequence[Any], batch: 
         batch: how many examples the step was traced with, a prime.
 
     Raises:
-        ValueError: there is a loop in it, whose activations cannot be seen from outside.
+        ValueError: there is a loop, a branch or a called function in it, whose activations cannot be seen from outside.
     """
-    if loop := next((operation.name for operation in operations if operation.type in _LOOPS), None):
-        raise ValueError(
-            f"the model has a loop ({loop}), and what a loop keeps is not in the graph. Unroll it: "
-            "keras.layers.LSTM(..., unroll=True)"
-        )
+    for operation in operations[:forward]:
+        _refuse_hidden(operation)
     made = {operation.name for operation in operations[:forward] if operation.type not in _NO_MEMORY}
     read = _by_memory(
         tensor for operation in operations[forward:] if operation.type not in _ONLY_SHAPE for tensor in operation.inputs
     )
     kept = [_size(tensor, batch) for tensor in read if tensor.op.name in made]
     return Walk(_sum([_size(tensor, batch) for tensor in inputs]), _sum(kept), _moments(operations, batch))
+
+
+def _refuse_hidden(operation: Any) -> None:
+    if operation.type in _LOOPS:
+        raise ValueError(
+            f"the model has a loop ({operation.name}), and what a loop keeps is not in the graph. Unroll it: "
+            "keras.layers.LSTM(..., unroll=True)"
+        )
+    if operation.type in _CALLS:
+        raise ValueError(
+            f"the model calls a tf.function ({operation.name}), and what it keeps is not in the graph. Take "
+            "@tf.function off the layer's call: the training step is one already"
+        )
+    # What a branch keeps for the backward pass is wrapped, as only one of them runs.
+    if operation.type in _BRANCHES and any(output.dtype.name == "variant" for output in operation.outputs):
+        raise ValueError(
+            f"the model has a branch ({operation.name}), and what it keeps is not in the graph. Count the model with "
+            "the branch that needs more alone"
+        )
 
 
 def _moments(operations: Sequence[Any], batch: int) -> np.ndarray:

@@ -31,7 +31,7 @@ class Child:
         self._lines = self._connection.makefile("rw")
         self._file = ""
         self._step: Callable[[], Any]
-        self._result: Any
+        self._result: list[np.ndarray]
 
     def follow(self, key: str) -> None:
         """Says who is here, then does what it is told until the parent hangs up."""
@@ -54,8 +54,8 @@ class Child:
         lines = [f"\n  line {frame.lineno}, in {frame.name}: {frame.line}" for frame in where]
         return "".join(traceback.format_exception_only(error)).strip() + "".join(lines)
 
-    def fork(self, port: int, key: str, log: str) -> dict[str, Any]:
-        """A second process that reports at `port`, says `key` and writes to the file `log`."""
+    def fork(self, port: int, key: str, log: str, env: dict[str, str], folder: str) -> dict[str, Any]:
+        """A second process, with this environment in this folder: it reports at `port`, says `key`, writes to `log`."""
         pid = os.fork()
         if pid:
             return {"pid": pid}
@@ -64,8 +64,13 @@ class Child:
             self._lines.close()
             self._connection.close()
             _write_to(log)
+            os.environ.clear()
+            os.environ.update(env)
+            os.chdir(folder)
             Child(port).follow(key)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)  # what is above belongs to the first process
 
@@ -74,12 +79,21 @@ class Child:
         os.kill(pid, signal.SIGKILL)  # nobody else has its number: until we ask for its status, it is kept
         return self.await_end(pid)
 
+    def look(self, pid: int) -> dict[str, Any]:
+        """The exit status of a process that was forked, None while it runs."""
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        return {"status": os.waitstatus_to_exitcode(status) if ended else None}
+
     def await_end(self, pid: int) -> dict[str, Any]:
         """The exit status of a process that was forked and is ending."""
         return {"status": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
 
-    def prepare(self, file: str, name: str, intra: int, inter: int, cores: int | None) -> None:
-        """Sets cores and threads, calls function `name` of `file` for its step, and runs the step twice."""
+    def prepare(self, file: str, name: str, intra: int, inter: int, cores: int | None, path: list[str]) -> None:
+        """Sets cores and threads, calls function `name` of `file` for its step, and runs the step twice.
+
+        Imports are looked for in `path`.
+        """
+        sys.path[:] = path
         if cores is not None:
             process = psutil.Process()
             process.cpu_affinity(process.cpu_affinity()[:cores])
@@ -90,13 +104,14 @@ class Child:
         tf.config.threading.set_inter_op_parallelism_threads(inter)
         self._file = file
         names = {"tf": tf, "np": np, "__name__": "measured"}
-        with open(file) as text:
+        with open(file, encoding="utf-8") as text:
             exec(compile(text.read(), file, "exec"), names)
         self._step = names[name]()
         if not callable(self._step):
             raise TypeError(f"`{name}` returned {self._step!r}; it has to return what is to be timed, a function")
         for _ in range(2):  # the first traces and plans, the second still takes memory that later ones find there
-            self._result = self._step()
+            result = self._step()
+        self._result = _arrays(result)
 
     def run(self, repeats: int) -> dict[str, Any]:
         """Times the step; once before that untimed, for others ran meanwhile and the caches hold their data."""
@@ -112,9 +127,7 @@ class Child:
 
     def result(self, file: str) -> dict[str, Any]:
         """Writes the arrays that the step returned to `file`, and says how many threads there are by now."""
-        import tensorflow as tf
-
-        np.savez(file, *(_plain(np.asarray(each)) for each in tf.nest.flatten(self._result)))
+        np.savez(file, *self._result)
         return {"threads": psutil.Process().num_threads()}
 
     def trace(self) -> dict[str, Any]:
@@ -124,10 +137,28 @@ class Child:
         return {"rows": record(self._step).rows()}
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """As NumPy can write it without pickling: strings as bytes, and bfloat16 and the like as float32."""
-    kinds = {"O": np.bytes_, "V": np.float32}
-    return array.astype(kinds.get(array.dtype.kind, array.dtype))
+def _arrays(result: Any) -> list[np.ndarray]:
+    """All that a step returned; of sparse and ragged tensors, all that they are made of."""
+    import tensorflow as tf
+
+    leaves = []
+    for each in tf.nest.flatten(result):  # a variable is made of a handle, but its value is what counts
+        leaves += [each] if isinstance(each, tf.Variable) else tf.nest.flatten(each, expand_composites=True)
+    return [_plain(each) for each in leaves if each is not None]
+
+
+def _plain(value: Any) -> np.ndarray:
+    """As NumPy can write it without pickling: texts in hexadecimal, and bfloat16 and the like as float32."""
+    value = value.numpy() if hasattr(value, "numpy") else value
+    array = np.array(value, object) if isinstance(value, bytes) else np.asarray(value)  # NumPy drops final zeros
+    if array.dtype.kind == "V":
+        return array.astype(np.float32)
+    if array.dtype.kind not in "OSU":
+        return array
+    if not all(isinstance(each, str | bytes) for each in array.flat):
+        raise TypeError(f"the step returned {value!r}; tensors, arrays, numbers, texts and None can be compared")
+    texts = [(each.encode() if isinstance(each, str) else each).hex() for each in array.flat]
+    return np.array(texts, np.str_).reshape(array.shape)
 
 
 def _write_to(log: str) -> None:

@@ -44,8 +44,9 @@ class Measurement:
         rounds: what was measured.
         threads: how many threads the process had at the end, whatever for.
         fingerprint: of the result's bits: the same for results that are equal to the last bit.
-        difference: largest difference from the first setting's result, as a share of that one's largest number; None
-            if the two cannot be compared (other shapes, other texts).
+        difference: largest difference from the first setting's result, as a share of that one's largest finite number
+            or, where that is 0, the difference itself; infinite if only one of the two is not a number (NaN) somewhere
+            or infinite; None if the two cannot be compared (other shapes, other texts).
         trace: what happened in one run, if that was asked for.
     """
 

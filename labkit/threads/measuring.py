@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from labkit.threads.source import Source
 from labkit.threads.team import Member, Team
 
 Function = Callable[[], object] | str
+_LONGEST_SECONDS = 1e6  # sockets wait no longer than about two million
 
 
 def measure(
@@ -48,23 +50,27 @@ def measure(
         inter: threads that run different ops; 0 is TensorFlow's own choice.
         cores: how many processor cores the process may use; None: all. Not on macOS, which knows no such limit.
         env: environment variables on top of this process's own, as they are when TensorFlow is imported. Settings
-            with the same ones share one import on Linux, so that starting takes seconds once.
+            with the same ones share one import on Linux, so that starting takes seconds once; those of the last two
+            environments stay for the next call.
         rounds: how many turns each setting has.
         repeats: runs of the step in a turn.
         trace: whether one more run is recorded, as `Measurement.trace`.
-        timeout: seconds within which preparing, a turn and the recording each have to be done.
+        timeout: seconds within which preparing, a turn and the recording each have to be done, above 0 and at most
+            a million.
 
     Raises:
         EnvironmentProblem: `cores` cannot be had here.
         MeasurementFailed: the function failed, took longer than `timeout`, or its process ended; nothing is left
             running.
-        TypeError: `fn` is neither function nor text, or a number is not a whole one.
+        TypeError: `fn` is neither function nor text, a number is not a whole one, or `env` maps no names to texts.
         ValueError: `fn` needs something from outside or its source cannot be had, two functions have the same name, a
-            number is too small, or a setting is given twice.
+            number is too small, `timeout` is out of its range, or a setting is given twice.
     """
     settings = _settings(fn, intra, inter, cores, env)
     for name, number in (("rounds", rounds), ("repeats", repeats)):
         _check(name, number, 1)
+    if not 0 < timeout <= _LONGEST_SECONDS:
+        raise ValueError(f"timeout is {timeout}; it is a number of seconds, above 0 and at most {_LONGEST_SECONDS:g}")
     with Team(timeout) as team, TemporaryDirectory(dir=processes.folder()) as folder:
         members = [_prepared(team, setting, Path(folder)) for setting in settings]
         turns = _take_turns(members, rounds, repeats)
@@ -111,6 +117,8 @@ def _settings(fn: object, intra: object, inter: object, cores: object, env: obje
         _check("a number of threads", threads, 0)
     for number in _several(cores):
         _check_cores(number)
+    for variables in environments:
+        _check_env(variables)
     axes = (sources, _several(intra), _several(inter), _several(cores), environments)
     varied = [len(axis) > 1 for axis in axes]
     settings = [_Setting(*values, _label(*values, varied=varied)) for values in itertools.product(*axes)]
@@ -144,6 +152,15 @@ def _check_cores(number: int | None) -> None:
         raise EnvironmentProblem(f"{number} cores are asked for, but this process may use {have}; ask for fewer.")
 
 
+def _check_env(variables: object) -> None:
+    pairs = list(variables.items()) if isinstance(variables, Mapping) else [(None, None)]
+    if not all(isinstance(each, str) for pair in pairs for each in pair):
+        raise TypeError(f'env is {variables!r}; it maps names of variables to texts, {{"OMP_NUM_THREADS": "1"}}')
+    for name, value in pairs:
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"env has {name!r}: {value!r}; a name is not empty and has no '=', and neither has a zero")
+
+
 def _label(
     source: Source, intra: int, inter: int, cores: int | None, env: Mapping[str, str], *, varied: list[bool]
 ) -> str:
@@ -156,10 +173,10 @@ def _label(
 
 def _prepared(team: Team, setting: _Setting, folder: Path) -> Member:
     file = folder / f"{setting.source.name}.py"
-    file.write_text(setting.source.text)
+    file.write_text(setting.source.text, encoding="utf-8")
     member = team.add(f"{setting.source.name} ({setting.label})", setting.env)
     threads = {"intra": setting.intra, "inter": setting.inter, "cores": setting.cores}
-    member.ask("prepare", file=str(file), name=setting.source.name, **threads)
+    member.ask("prepare", file=str(file), name=setting.source.name, path=[str(each) for each in sys.path], **threads)
     return member
 
 
@@ -193,11 +210,17 @@ def _difference(arrays: Sequence[np.ndarray], first: Sequence[np.ndarray]) -> fl
 
 
 def _apart(array: np.ndarray, first: np.ndarray) -> float | None:
-    if not np.issubdtype(array.dtype, np.number) or not array.size:
+    if not all(np.issubdtype(each.dtype, np.number) for each in (array, first)) or not array.size:
         return 0.0 if np.array_equal(array, first) else None
-    scale = np.abs(first).max() or 1.0
-    return float(np.abs(array - first).max() / scale)
+    wide = np.result_type(array, first, np.float64)  # small whole numbers would wrap around
+    array, first = np.atleast_1d(array.astype(wide), first.astype(wide))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(array - first)
+    apart[(array == first) | (np.isnan(array) & np.isnan(first))] = 0
+    apart[np.isnan(apart)] = np.inf
+    scale = np.abs(first[np.isfinite(first)]).max(initial=0) or 1.0
+    return float(apart.max() / scale)
 
 
-def _none_last(difference: float | None) -> float:
-    return np.inf if difference is None else difference
+def _none_last(difference: float | None) -> tuple[bool, float]:
+    return difference is None, difference or 0.0

@@ -5,10 +5,12 @@ import builtins
 import inspect
 import symtable
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 GIVEN = ("tf", "np")
+_KNOWN = frozenset({*GIVEN, *dir(builtins)} - {"display", "get_ipython"})  # those two are IPython's, in notebooks only
+_INDENTED = "if True:\n"
 _RULE = "it runs in another process, where only `tf` and `np` are given"
 
 
@@ -33,9 +35,9 @@ class Source:
             ValueError: its source cannot be had, is not exactly one function without arguments, or uses a name that
                 the other process would not know.
         """
-        text = textwrap.dedent(fn if isinstance(fn, str) else _text(fn))
+        text = _unindented(fn if isinstance(fn, str) else _text(fn))
         definition = _only_function(text)
-        if unknown := sorted(set(_outside_names(text)) - {definition.name}):
+        if unknown := sorted(_outside_names(text) - {definition.name}):
             names = ", ".join(f"`{name}`" for name in unknown)
             raise ValueError(
                 f"`{definition.name}` uses {names} from outside, but {_RULE}. Import or define {names} inside "
@@ -58,11 +60,20 @@ def _text(fn: Callable[[], object]) -> str:
         ) from None
 
 
+def _unindented(text: str) -> str:
+    dedented = textwrap.dedent(text)
+    if dedented.lstrip("\n").startswith((" ", "\t")):
+        return _INDENTED + text  # it holds a text in triple quotes that goes further to the left
+    return dedented
+
+
 def _only_function(text: str) -> ast.FunctionDef:
     try:
         body = ast.parse(text).body
     except SyntaxError as error:
         raise ValueError(f"this is no Python function: {error}\n{text}") from None
+    if text.startswith(_INDENTED) and len(body) == 1:
+        body = body[0].body
     if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
         raise ValueError(f"exactly one function, `def name(): ...`, is needed, not this:\n{text}")
     (definition,) = body
@@ -77,11 +88,11 @@ def _only_function(text: str) -> ast.FunctionDef:
     return definition
 
 
-def _outside_names(text: str) -> Iterator[str]:
+def _outside_names(text: str) -> set[str]:
     """Names that the text uses and neither sets itself nor finds among Python's own or the given ones."""
     tables = [symtable.symtable(text, "function", "exec")]
     for table in tables:
         tables += table.get_children()
-        for symbol in table.get_symbols():
-            if symbol.is_global() and symbol.is_referenced() and symbol.get_name() not in (*GIVEN, *dir(builtins)):
-                yield symbol.get_name()
+    symbols = [symbol for table in tables for symbol in table.get_symbols() if symbol.is_global()]
+    known = _KNOWN | {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+    return {symbol.get_name() for symbol in symbols if symbol.is_referenced()} - known

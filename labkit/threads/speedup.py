@@ -4,11 +4,14 @@ G. M. Amdahl, "Validity of the single processor approach to achieving large scal
 Spring Joint Computer Conference, 1967, pages 483-485. The paper says it in words; the formula is its usual form.
 """
 
+import math
+import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labkit import processes
 from labkit.bench.results import Spread
 
 if TYPE_CHECKING:
@@ -32,7 +35,8 @@ def amdahl(parallel_share: float, cores: float) -> float:
         raise ValueError(f"parallel_share is {parallel_share}; it is a share, from 0 (nothing) to 1 (all of the work)")
     if not cores >= 1:
         raise ValueError(f"cores is {cores}; it is 1 or more")
-    return 1 / ((1 - parallel_share) + parallel_share / cores)
+    time = (1 - parallel_share) + parallel_share / cores
+    return 1 / time if time else math.inf
 
 
 def fit_parallel_share(speedups: Mapping[int, float]) -> float:
@@ -48,7 +52,7 @@ def fit_parallel_share(speedups: Mapping[int, float]) -> float:
         ValueError: no number of cores is above 1, or a speed-up is not above 0.
     """
     measured = {cores: speedup for cores, speedup in speedups.items() if cores > 1}
-    if not measured or min(measured.values()) <= 0:
+    if not measured or not all(speedup > 0 for speedup in measured.values()):
         raise ValueError(
             f"speedups is {dict(speedups)}; at least one speed-up above 0 with more than one core is needed"
         )
@@ -66,17 +70,20 @@ def speedup_picture(
     share nothing more out. Where no measurement has between two threads and that number, there is no such line.
 
     Args:
-        series: name -> threads -> speed-up over one thread, as `Measurements.speedup` gives it.
+        series: name -> threads -> speed-up over one thread. `Measurements.speedup` gives it by label; by threads it is
+            ``{each.intra: speedup[each.label] for each in measurements}``.
         title: what is seen, short.
         alt: one sentence that says what the figure shows.
         x: the label of the horizontal axis.
 
     Raises:
-        ValueError: `alt` is no sentence.
+        TypeError: a key is no number of threads.
+        ValueError: `alt` is no sentence, or there is nothing to draw.
     """
     from labkit import plot
 
-    cores = _usable_cores()
+    _check(series)
+    cores = len(processes.usable_cores())
     figure = plot.Figure(title, x=x, y="speed-up (times)", alt=alt)
     last = max(threads for points in series.values() for threads in points)
     figure.axes.plot([1, last], [1, last], color="#888888", linestyle=":", marker="", label="ideal")
@@ -96,9 +103,12 @@ def speedup_picture(
     return figure
 
 
-def _usable_cores() -> int:
-    import psutil
-
-    if hasattr(psutil.Process, "cpu_affinity"):
-        return len(psutil.Process().cpu_affinity())
-    return psutil.cpu_count() or 1
+def _check(series: Mapping[str, Mapping[int, Spread]]) -> None:
+    if not series or not all(series.values()):
+        raise ValueError(f"series is {dict(series)}; at least one name is needed, and a speed-up for each")
+    for threads in (key for points in series.values() for key in points):
+        if not isinstance(threads, numbers.Real):
+            raise TypeError(
+                f"series has the key {threads!r}; a number of threads is needed, as in "
+                "{each.intra: speedup[each.label] for each in measurements}"
+            )

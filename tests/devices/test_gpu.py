@@ -4,7 +4,9 @@ No GPU takes part.
 """
 
 import dataclasses
+import os
 import re
+import sys
 
 import pytest
 from packaging.requirements import Requirement
@@ -124,12 +126,22 @@ def test_the_document_has_the_same_table(repository):
 
 
 @pytest.fixture(scope="module")
-def said():
-    """What TensorFlow says on this machine; its process takes as long as an import."""
-    return gpu.tensorflow_says()
+def said(tmp_path_factory):
+    """What TensorFlow says on this machine, with each operation it runs; its process takes as long as an import."""
+    folder = tmp_path_factory.mktemp("said")
+    told = "import tensorflow as tf\n    tf.debugging.set_log_device_placement(True)"
+    only_there = (
+        f"import os\nif 'TF_CPP_VMODULE' in os.environ:\n    {told}\n"  # not in the guard of labkit's processes
+    )
+    (folder / "sitecustomize.py").write_text(only_there)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        return gpu.tensorflow_says()
 
 
 def test_tensorflow_is_tried_with_gpus_in_sight(said):
+    assert re.search(r"Executing op \w*Conv2D in", said)  # cuDNN's part on a GPU
+    assert "Compiled cluster using XLA" in said or sys.platform == "darwin"
     last = said.splitlines()[-1]
     assert last.startswith(("TensorFlow used CPU:0", "TensorFlow used GPU:0"))
     facts = gpu.facts()
@@ -185,6 +197,36 @@ def test_a_gpu_that_is_not_used_is_wrong_even_without_a_known_message():
     assert "libcusolver" in gpu.diagnose(CUSOLVER, STATION)[0].remedy
 
 
+@pytest.mark.parametrize("value", ["", "-1"])
+def test_a_gpu_that_is_hidden_is_said_to_be(value):
+    log = f"{QUIET}failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected\n"
+    hidden = dataclasses.replace(STATION, variables={"CUDA_VISIBLE_DEVICES": value})
+    first = gpu.diagnose(log, hidden)[0]
+    assert first.state == "harmless"
+    assert "CUDA_VISIBLE_DEVICES hides" in first.found
+    assert gpu.diagnose(log, STATION)[0].state == "wrong"
+    assert gpu.diagnose(QUIET, hidden)[0].state == "wrong"  # another reason, which is not known
+    assert gpu.diagnose(log + CUSOLVER, hidden)[0].state == "wrong"
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        {"cards": (AMPERE,)},
+        {"device_files": ("/dev/nvidia0",)},
+        {"driver_cuda": (12, 8)},
+        {"driver_problem": "No devices were found"},
+        {"metal": "1.2.0"},
+    ],
+    ids=str,
+)
+def test_each_sign_of_a_gpu_counts(sign):
+    assert not LAPTOP.signs
+    facts = dataclasses.replace(LAPTOP, **sign)
+    assert facts.signs
+    assert gpu.diagnose(QUIET, facts)[0].state == "wrong"
+
+
 @pytest.mark.parametrize(
     ("capability", "state", "remedy"),
     [
@@ -193,6 +235,7 @@ def test_a_gpu_that_is_not_used_is_wrong_even_without_a_known_message():
         ((9, 0), "ok", ""),  # translated from compute_90
         ((12, 0), "wrong", "12.8"),
         ((5, 2), "wrong", "older TensorFlow"),
+        ((8, 9), "ok", ""),
         (None, "ok", ""),
     ],
 )
@@ -201,6 +244,11 @@ def test_a_card_is_judged_by_what_tensorflow_was_built_for(capability, state, re
     assert found.state == state
     assert remedy in found.remedy
     assert "8 GiB" in found.found
+
+
+def test_kernels_do_not_run_on_an_earlier_card_of_the_same_major_version():
+    found = judged("a card", cards=(Card("a card", 8192, (8, 0), False),), built_for=("sm_89", "sm_120"))
+    assert (found.state, found.remedy) == ("wrong", "an older TensorFlow, or the CPU")
 
 
 def test_a_card_is_fine_for_a_tensorflow_that_was_built_for_it():

@@ -1,8 +1,13 @@
 """What a training step needs, counted; and the same step measured in a process of its own."""
 
-import keras
-import pytest
+import tempfile
 
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from labkit import processes
 from labkit.devices.memory import GIB, training_memory
 from labkit.devices.memory_measured import measured_training_memory
 from labkit.devices.memory_models import CARDS, TRANSFORMERS, Transformer, which_fit
@@ -16,8 +21,8 @@ def dense(*, activation: str | None = "relu") -> keras.Model:
     return keras.Sequential([keras.Input((100,)), layers.Dense(50, activation=activation), layers.Dense(10)])
 
 
-def wide() -> keras.Model:
-    return keras.Sequential([keras.Input((512,)), layers.Dense(1024, activation="relu"), layers.Dense(10)])
+def wide(units: int = 1024) -> keras.Model:
+    return keras.Sequential([keras.Input((512,)), layers.Dense(units, activation="relu"), layers.Dense(10)])
 
 
 def convolutional() -> keras.Model:
@@ -35,6 +40,33 @@ def test_a_dense_model_is_counted_to_the_byte():
     # The hidden layer after its ReLU, and the outputs that the loss squares; the ReLU keeps nothing more.
     assert counted.activations == 8 * (50 + 10) * 4
     assert training_memory(lambda: dense(activation=None), 8).activations == counted.activations
+
+
+def test_the_fullest_moment_is_counted_to_the_byte():
+    def three_operations() -> keras.Model:
+        hidden = layers.Dense(50, use_bias=False, activation="relu")
+        return keras.Sequential([keras.Input((100,)), hidden, layers.Lambda(tf.identity)])
+
+    counted = training_memory(three_operations, 1024, optimizer="sgd")
+    outputs = 1024 * 50 * 4
+    # The ReLU writes over the product, and its own copy is none: one tensor, which both the square and the ReLU read.
+    assert counted.activations == outputs
+    # When the square's gradient is made there are the outputs, twice the outputs, and the mean's gradient, into which
+    # the product of these two is written. The weights' gradient comes later.
+    assert counted.temporary == 3 * outputs - counted.activations - counted.gradients
+    # With one example the update is the fullest: SGD makes two tensors as large as the weights.
+    assert counted.at(1).temporary == 2 * 4 * 5000 - counted.at(1).activations
+
+
+def test_a_tensor_of_which_only_the_shape_is_read_is_not_kept():
+    @tf.custom_gradient
+    def doubled(x):
+        return 2 * x, lambda upstream: tf.reshape(2 * upstream, tf.raw_ops.Shape(input=x))
+
+    def model() -> keras.Model:
+        return keras.Sequential([keras.Input((100,)), layers.Dense(50), layers.Lambda(doubled)])
+
+    assert training_memory(model, 8).activations == 8 * 50 * 4
 
 
 def test_a_built_model_needs_what_the_function_says_that_makes_it():
@@ -96,15 +128,26 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     largest = counted.largest_batch(GIB)
     assert counted.at(largest).total <= GIB < counted.at(largest + 1).total
     assert counted.largest_batch(counted.weights) == 0
+    for endless in (counted, Transformer(layers=2, width=64, heads=4, sequence=32, vocabulary=100)):
+        with pytest.raises(ValueError, match="available is inf; give a finite number"):
+            endless.largest_batch(float("inf"))
 
 
-def test_mixed_precision_halves_activations_and_adds_copies_of_the_weights():
-    full, mixed = training_memory(wide, 1), training_memory(wide, 1, dtype="mixed_float16")
+def test_a_batch_may_be_a_number_of_numpys():
+    counted = training_memory(dense, np.int64(8))
+    assert counted == training_memory(dense, 8)
+    assert (type(counted.batch), type(counted.at(np.int32(3)).total)) == (int, int)
+
+
+@pytest.mark.parametrize("units", [1024, 1009, 1009 * 1013])  # the last two are sizes that a batch is traced with
+def test_mixed_precision_halves_activations_and_adds_copies_of_the_weights(units):
+    full = training_memory(lambda: wide(units), 1)
+    mixed = training_memory(lambda: wide(units), 1, dtype="mixed_float16")
     assert (mixed.weights, mixed.gradients, mixed.slots) == (full.weights, full.gradients, full.slots)
-    assert full.activations == 4 * (1024 + 10)
-    example = 2 * (512 + 1024) + 4 * 10  # the input's copy and the hidden layer in float16, the loss in float32
+    assert full.activations == 4 * (units + 10)
+    example = 2 * (512 + units) + 4 * 10  # the input's copy and the hidden layer in float16, the loss in float32
     assert mixed.at(3).activations - mixed.activations == 2 * example
-    assert mixed.activations == example + 2 * 1024 * 10  # the copy of the second layer's weights
+    assert mixed.activations == example + 2 * units * 10  # the copy of the second layer's weights
     assert keras.config.dtype_policy().name == "float32"
 
 
@@ -125,9 +168,29 @@ def test_the_parts_sum_to_the_total():
     assert table.loc["total", "GiB"] == round(counted.total / GIB, 3)
 
 
+def either(x: tf.Tensor) -> tf.Tensor:
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.exp(tf.exp(x)), lambda: x)
+
+
+class Hiding(layers.Layer):
+    """A layer whose operations are in a graph of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = layers.LSTM(4)
+
+    @tf.function
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return self.loop(x)
+
+
 def test_what_cannot_be_counted_is_refused():
     with pytest.raises(ValueError, match="unroll=True"):
         training_memory(lambda: keras.Sequential([keras.Input((5, 3)), layers.LSTM(4)]), 1)
+    with pytest.raises(ValueError, match=r"Take @tf\.function off"):
+        training_memory(lambda: keras.Sequential([keras.Input((5, 3)), Hiding()]), 1)
+    with pytest.raises(ValueError, match="has a branch"):
+        training_memory(lambda: keras.Sequential([keras.Input((3,)), layers.Dense(3), layers.Lambda(either)]), 1)
     with pytest.raises(ValueError, match="open size"):
         training_memory(lambda: keras.Sequential([keras.Input((None, 3)), layers.Dense(4)]), 1)
     with pytest.raises(ValueError, match="no fixed inputs"):
@@ -142,20 +205,38 @@ def test_what_cannot_be_counted_is_refused():
         training_memory(lambda: None, 1)
 
 
+def test_a_branch_that_keeps_nothing_is_counted():
+    made = training_memory(
+        lambda: keras.Sequential([keras.Input((100,)), layers.SpectralNormalization(layers.Dense(50))]), 8
+    )
+    assert made.weights == 4 * (5050 + 50)
+
+
 def test_an_unrolled_loop_is_counted():
     counted = training_memory(lambda: keras.Sequential([keras.Input((5, 3)), layers.LSTM(4, unroll=True)]), 1)
     assert counted.activations >= 5 * 4 * 4
 
 
 @pytest.fixture(scope="module")
-def measured() -> dict[str, dict[int, int]]:
-    return measured_training_memory({"wide": wide, "convolutional": convolutional()}, [32, 256])
+def measured(tmp_path_factory) -> dict[str, dict[int, int]]:
+    here = tmp_path_factory.mktemp("here")
+    (here / "signal.py").write_text("raise SystemExit('the notebook has a file of this name')")
+    assert processes.folder().is_dir()  # all files belong into this one, which goes with the process
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        patch.setattr(tempfile, "tempdir", str(here / "absent"))
+        return measured_training_memory({"wide": wide, "convolutional": convolutional()}, np.array([32, 256]))
 
 
 def test_the_count_is_what_is_measured(measured):
     for name, model in {"wide": wide, "convolutional": convolutional}.items():
         for batch, found in measured[name].items():
             assert training_memory(model, batch).total == pytest.approx(found, rel=0.4), (name, batch)
+
+
+def test_a_batch_that_is_none_is_not_measured():
+    with pytest.raises(ValueError, match="batch is 0"):
+        measured_training_memory({"dense": dense}, [8, 0])
 
 
 def test_so_is_what_one_more_example_adds(measured):

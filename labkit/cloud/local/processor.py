@@ -39,13 +39,6 @@ class ProcessorTime:
                 self._members.setdefault(member.pid, member)
 
 
-def usable_cores() -> list[int]:
-    """The numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
 @contextlib.contextmanager
 def started_on(cores: Collection[int]) -> Iterator[None]:
     """What this thread starts in the block keeps to `cores`, where the system has such a thing (Linux)."""

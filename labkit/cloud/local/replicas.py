@@ -14,9 +14,9 @@ from labkit.cloud.local.autoscaling import LOOK_SECONDS, Autoscaler, Load, Targe
 from labkit.cloud.local.container_connections import BrokenError, NotSentError
 from labkit.cloud.local.containers import Containers, ServingContainer
 from labkit.cloud.local.http_messages import HttpAnswer
-from labkit.cloud.local.processor import usable_cores
 from labkit.cloud.local.replica import Replica, State
 from labkit.cloud.local.status import ApiError, invalid
+from labkit.processes import usable_cores
 
 # https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements#prediction
 LARGEST_BODY = 1_500_000
