@@ -100,6 +100,7 @@ def speedup_picture(
         figure.axes.errorbar(list(points), middle, yerr=around, linestyle="", capsize=4, label=name, **look)
     figure.axes.set_xticks(sorted({threads for points in series.values() for threads in points}))
     figure.axes.set_ylim(bottom=0)
+    figure.axes.legend(frameon=False, loc="upper left")  # where no speed-up can be
     return figure
 
 
