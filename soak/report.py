@@ -17,6 +17,7 @@ from soak.scenes import FleetResult, LoadResult
 
 WARM_UP = 1 / 4  # of a scene: caches, heaps and threads grow to their size in it
 _ALLOWED_GROWTH = 32 * MIB  # by the fitted line, over what was measured after the warm-up
+_JUDGED_FROM = 20.0  # seconds of looks; in less, what is seen is how the server grows to its size
 _PACKAGES = ("tensorflow", "grpcio", "httptools", "uvloop", "numpy")
 
 
@@ -39,9 +40,9 @@ class Run:
         ]
         found += [f"many models: {what}" for what in self.fleet.wrong]
         found += [f"large requests: {what}" for load in self.large for what in load.wrong]
-        growth = Trend(settled(self.mixed.samples)).growth
-        if growth > _ALLOWED_GROWTH:
-            found.append(f"mixed traffic: {growth / MIB:.0f} MiB more by the fitted line")
+        trend = Trend(settled(self.mixed.samples))
+        if trend.seconds >= _JUDGED_FROM and trend.growth > _ALLOWED_GROWTH:
+            found.append(f"mixed traffic: {trend.growth / MIB:.0f} MiB more by the fitted line")
         return found
 
 

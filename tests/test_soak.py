@@ -109,6 +109,15 @@ def test_problems_are_told(title: str) -> None:
     assert f"- {run.problems()[0]}" in page.splitlines()
 
 
+def test_memory_is_not_judged_by_seconds_in_which_the_server_grows_to_its_size() -> None:
+    def growing(seconds: float) -> Run:
+        looks = [Sample(seconds * n / 40, int((400 + 2 * n) * MIB), 20, 30) for n in range(41)]
+        return _run(mixed=LoadResult(seconds, 0, {}, Counter(), looks))
+
+    assert not growing(3.0).problems()
+    assert growing(60.0).problems()
+
+
 def test_a_run_of_a_moment_has_no_trend() -> None:
     trend = Trend(_samples(1.0)[:1])
     assert (trend.growth, trend.spread, trend.lowest) == (0, 0, 400 * MIB)
