@@ -73,6 +73,14 @@ def waiting(x):
     with tf.device("CPU:0"), tf.control_dependencies([first]):
         return first, tf.linalg.norm(x * 2.0)
 
+with tf.device("CPU:1"):
+    there = [tf.Variable(tf.ones([64, 64])) for _ in range(2)]
+
+@tf.function
+def all_elsewhere(x):
+    with tf.device("CPU:1"):
+        return tf.reduce_sum(tf.matmul(tf.matmul(x, there[0]), there[1]))
+
 model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
 counter = Counter()
 expected = float(two_devices(x))  # it has run before: still its ops are seen
@@ -95,6 +103,7 @@ answer({
     "loop": told(place(loop, x)), "failed": failed, "second part": told(place(second_part, x)),
     "pictures": [draw(title="t", alt="Ops on two devices.").alt for draw in (found.picture, found.timeline)],
     "devices": found.devices, "loop elsewhere": told(place(loop_elsewhere, x)),
+    "all elsewhere": told(place(all_elsewhere, x)),
     "waiting": told(place(waiting, x + tf.eye(64) * 9.0)),
     "unknown size": told(place(any_size, x)),
     "refused": refused,
@@ -167,7 +176,8 @@ def test_a_copy_inside_a_loop_does_not_have_the_loops_own_size(answers: dict[str
 def test_waiting_for_an_op_elsewhere_is_no_copy_and_no_op(answers: dict[str, Any]) -> None:
     waiting = answers["waiting"]
     assert ["x", "CPU:0", "CPU:1", 64 * 64 * 4] in waiting["copies"]
-    names = [name for name, *_ in [*waiting["ops"], *waiting["copies"]]]
+    elsewhere = answers["all elsewhere"]
+    names = [name for told in (waiting, elsewhere) for name, *_ in [*told["ops"], *told["copies"]]]
     assert not [name for name in names if "/ctrl/" in name or "ControlEdges" in name]
 
 
