@@ -60,10 +60,8 @@ class Scheduling(LoadScopeScheduling):
 
     def remove_node(self, node: WorkerController) -> str | None:
         crashed = super().remove_node(node)
-        if crashed is not None:
-            self.workqueue[unit(crashed)][crashed] = (
-                True  # it has failed; else the next process would run it, and end, too
-            )
+        if crashed is not None:  # it has failed; else the next process would run it, and end, too
+            self.workqueue[unit(crashed)][crashed] = True
         for other in self.nodes:
             self._reschedule(other)
         return crashed
