@@ -2,6 +2,7 @@
 
 LabkitError
 ├── CloudError            a session with the cloud did not start, or left something behind
+├── ClusterError          a cluster's task crashed, hung or never came
 ├── EnvironmentProblem    something this machine lacks: a program, a package, a port
 ├── MeasurementFailed     a measurement could not be made, or would not mean what it says
 ├── ModelConversionError  a model has no equal in the format it is to be written in
@@ -24,6 +25,18 @@ class CloudError(LabkitError):
 
     Attributes:
         log: what the local cloud's process had written, if it is one.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class ClusterError(LabkitError):
+    """A task of a cluster crashed, or was still not there or not done when it should have been.
+
+    Attributes:
+        log: what that task had written.
     """
 
     def __init__(self, message: str, log: str = "") -> None:

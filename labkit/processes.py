@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -23,6 +24,18 @@ from labkit.errors import ProcessError
 _POLL_SECONDS = 0.01
 
 
+class Child(Protocol):
+    """What is asked of a child process; a `subprocess.Popen` is one."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs; negative is the signal that ended it."""
+
+    def wait(self) -> int:
+        """Its exit status, once it has one."""
+
+
 class ManagedProcess:
     """A running child process. Use it as a context manager or call `stop`.
 
@@ -30,48 +43,35 @@ class ManagedProcess:
         name: what it is called in messages.
         pid: its process id, also the id of its process group.
         log_path: the file that takes its standard output and standard error.
+        afterwards: a command that is run once it has ended.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        name: str,
-        env: Mapping[str, str] | None,
-        cwd: str | None,
-        afterwards: Sequence[str],
-        pass_fds: Sequence[int],
-    ) -> None:
+    def __init__(self, name: str, log_path: Path, child: Child, afterwards: Sequence[str] = ()) -> None:
+        """Use `start`, or `labkit.preloaded.start`.
+
+        Args:
+            name: what to call it in messages.
+            log_path: the file that takes what it writes.
+            child: the process, which leads a process group of its own.
+            afterwards: a command to run once it has ended.
+        """
         self.name = name
-        self.log_path = _log_file(name)
-        group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}  # own group on Windows
-        with open(self.log_path, "wb") as log:
-            try:
-                self._popen = subprocess.Popen(
-                    list(command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **(env or {})},
-                    cwd=cwd,
-                    pass_fds=pass_fds,
-                    **group,
-                )
-            except OSError as error:
-                raise ProcessError(f"{name} could not be started with {command[0]!r}: {error}") from error
-        self.pid = self._popen.pid
+        self.log_path = log_path
+        self._child = child
+        self.pid = child.pid
         self._identity = process_guard.identity(self.pid)
-        self._afterwards = list(afterwards)
+        self.afterwards = tuple(afterwards)
         self._stopped = False
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return self._popen.poll() is None
+        return self._child.poll() is None
 
     @property
     def exit_code(self) -> int | None:
         """Its exit status, None while it runs; negative is the signal that ended it."""
-        return self._popen.poll()
+        return self._child.poll()
 
     def log(self) -> str:
         """All it has written so far."""
@@ -108,9 +108,9 @@ class ManagedProcess:
             return
         # A group outlives its leader as long as one member runs, so it is ended also when the leader has gone.
         if self.running or process_guard.is_ours(self._identity):
-            process_guard.end_group(self.pid, grace, reap=self._popen.poll)
-        self._popen.wait()
-        process_guard.run_afterwards(self._afterwards)
+            process_guard.end_group(self.pid, grace, reap=self._child.poll)
+        self._child.wait()
+        process_guard.run_afterwards(list(self.afterwards))
         _guard.forget(self.pid)
         self._stopped = True
 
@@ -200,10 +200,17 @@ def folder() -> Path:
     return _guard.logs()
 
 
-def _log_file(name: str) -> Path:
+def log_file(name: str) -> Path:
+    """A new empty file in `folder` for what the process called `name` writes."""
     handle, path = tempfile.mkstemp(prefix=re.sub(r"\W+", "-", name) + "-", suffix=".log", dir=_guard.logs())
     os.close(handle)
     return Path(path)
+
+
+def watched(process: ManagedProcess) -> ManagedProcess:
+    """`process`, which from now on ends with this Python process in any way."""
+    _guard.watch(process.pid, process.afterwards)
+    return process
 
 
 def start(
@@ -233,8 +240,23 @@ def start(
         ProcessError: it could not be started, ended before it was ready, or was not ready in time; it is not left
             running.
     """
-    process = ManagedProcess(command, name, env, cwd, afterwards, pass_fds)
-    _guard.watch(process.pid, afterwards)
+    log = log_file(name)
+    group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}  # own group on Windows
+    with open(log, "wb") as out:
+        try:
+            child = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                pass_fds=pass_fds,
+                **group,
+            )
+        except OSError as error:
+            raise ProcessError(f"{name} could not be started with {command[0]!r}: {error}") from error
+    process = watched(ManagedProcess(name, log, child, afterwards))
     if ready is not None:
         try:
             process.wait_for_log(ready, timeout)

@@ -14,7 +14,7 @@ import pytest
 
 from labkit import threads
 from labkit.errors import EnvironmentProblem, MeasurementFailed
-from labkit.threads.team import FORKS
+from labkit.preloaded import FORKS
 from labkit.waiting import wait_until
 
 # What is in a function below runs in another process, which gives it these two.
@@ -324,7 +324,7 @@ def hanging_forever(pids: Path) -> str:
 def measuring() -> set[int]:
     """Hosts and what they forked."""
     children = psutil.Process().children(recursive=True)
-    return {child.pid for child in children if "labkit.threads.child" in " ".join(child.cmdline())}
+    return {child.pid for child in children if "labkit.preloaded_host" in " ".join(child.cmdline())}
 
 
 def test_what_hangs_is_ended(measured: threads.Measurements, tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_where_nothing_forks_each_setting_imports_tensorflow_itself(
 ) -> None:
     (tmp_path / "signal.py").write_text("raise ImportError('this is not the signal that was meant')")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("labkit.threads.team.FORKS", False)
+    monkeypatch.setattr("labkit.preloaded.FORKS", False)
     threads.measure(noted(tmp_path / "parents", "os.getppid()"), **ONCE)
     assert (tmp_path / "parents").read_text().split() == [str(os.getpid())]
 
@@ -432,7 +432,7 @@ def test_where_nothing_forks_each_setting_imports_tensorflow_itself(
 def test_only_imports_that_were_used_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = noted(tmp_path / "hosts", "os.getppid()")
     threads.measure(text, env=TAN, **ONCE)
-    monkeypatch.setattr("labkit.threads.team._KEPT_HOSTS", 1)
+    monkeypatch.setattr("labkit.preloaded._KEPT_HOSTS", 1)
     threads.measure(text, **ONCE)
     tan, plain = map(int, (tmp_path / "hosts").read_text().split())
     assert measuring() == {plain} != {tan}, "what was forked is gone, too"

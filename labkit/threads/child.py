@@ -2,15 +2,12 @@
 
     python -m labkit.threads.child PORT KEY
 
-It connects to the parent's port on this machine and says its key. Told to ``fork``, it goes on as two processes: the
-import, which takes seconds, was then made once for both. This holds as long as TensorFlow has run no op, for its
-threads start with the first one, and a fork has only the thread that asked for it. A process ends with its connection.
+It connects to the parent's port on this machine and says its key. It ends with its connection.
 """
 
 import faulthandler
 import json
 import os
-import signal
 import socket
 import sys
 import time
@@ -53,40 +50,6 @@ class Child:
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self._file]
         lines = [f"\n  line {frame.lineno}, in {frame.name}: {frame.line}" for frame in where]
         return "".join(traceback.format_exception_only(error)).strip() + "".join(lines)
-
-    def fork(self, port: int, key: str, log: str, env: dict[str, str], folder: str) -> dict[str, Any]:
-        """A second process, with this environment in this folder: it reports at `port`, says `key`, writes to `log`."""
-        pid = os.fork()
-        if pid:
-            return {"pid": pid}
-        status = 1
-        try:
-            self._lines.close()
-            self._connection.close()
-            _write_to(log)
-            os.environ.clear()
-            os.environ.update(env)
-            os.chdir(folder)
-            Child(port).follow(key)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)  # what is above belongs to the first process
-
-    def end(self, pid: int) -> dict[str, Any]:
-        """Ends a process that was forked; its exit status, negative is the signal that ended it."""
-        os.kill(pid, signal.SIGKILL)  # nobody else has its number: until we ask for its status, it is kept
-        return self.await_end(pid)
-
-    def look(self, pid: int) -> dict[str, Any]:
-        """The exit status of a process that was forked, None while it runs."""
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        return {"status": os.waitstatus_to_exitcode(status) if ended else None}
-
-    def await_end(self, pid: int) -> dict[str, Any]:
-        """The exit status of a process that was forked and is ending."""
-        return {"status": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
 
     def prepare(self, file: str, name: str, intra: int, inter: int, cores: int | None, path: list[str]) -> None:
         """Sets cores and threads, calls function `name` of `file` for its step, and runs the step twice.
@@ -159,13 +122,6 @@ def _plain(value: Any) -> np.ndarray:
         raise TypeError(f"the step returned {value!r}; tensors, arrays, numbers, texts and None can be compared")
     texts = [(each.encode() if isinstance(each, str) else each).hex() for each in array.flat]
     return np.array(texts, np.str_).reshape(array.shape)
-
-
-def _write_to(log: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ import psutil
 from labkit import processes
 from labkit.devices.trace import Trace
 from labkit.errors import EnvironmentProblem
+from labkit.source import Source
 from labkit.threads.measurements import Measurement, Measurements, Round
-from labkit.threads.source import Source
 from labkit.threads.team import Member, Team
 
 Function = Callable[[], object] | str

@@ -5,18 +5,18 @@ import builtins
 import inspect
 import symtable
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 GIVEN = ("tf", "np")
-_KNOWN = frozenset({*GIVEN, *dir(builtins)} - {"display", "get_ipython"})  # those two are IPython's, in notebooks only
+_BUILTINS = frozenset({*dir(builtins)} - {"display", "get_ipython"})  # those two are IPython's, in notebooks only
 _INDENTED = "if True:\n"
-_RULE = "it runs in another process, where only `tf` and `np` are given"
+_RULE = "it runs in another process"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A function that takes no arguments, as text.
+    """A function as text.
 
     Attributes:
         name: the function's name.
@@ -27,26 +27,34 @@ class Source:
     text: str
 
     @classmethod
-    def of(cls, fn: Callable[[], object] | str) -> "Source":
+    def of(cls, fn: Callable[..., object] | str, given: Iterable[str] = GIVEN, *, called: bool = True) -> "Source":
         """The source of a function, or `fn` itself if it is text already.
+
+        Args:
+            fn: the function.
+            given: names that it finds there besides Python's own.
+            called: whether it is called there, which is done without arguments.
 
         Raises:
             TypeError: `fn` is neither.
-            ValueError: its source cannot be had, is not exactly one function without arguments, or uses a name that
-                the other process would not know.
+            ValueError: its source cannot be had, is not exactly one function, needs arguments although it is called, or
+                uses a name that the other process would not know.
         """
         text = _unindented(fn if isinstance(fn, str) else _text(fn))
         definition = _only_function(text)
-        if unknown := sorted(_outside_names(text) - {definition.name}):
+        if called:
+            _check_arguments(definition)
+        if unknown := sorted(_outside_names(text) - {definition.name, *given}):
             names = ", ".join(f"`{name}`" for name in unknown)
+            have = ", ".join(f"`{name}`" for name in given)
             raise ValueError(
-                f"`{definition.name}` uses {names} from outside, but {_RULE}. Import or define {names} inside "
-                f"`{definition.name}`."
+                f"`{definition.name}` uses {names} from outside, but {_RULE}, where only {have} are given. Import or "
+                f"define {names} inside `{definition.name}`."
             )
         return cls(definition.name, text)
 
 
-def _text(fn: Callable[[], object]) -> str:
+def _text(fn: Callable[..., object]) -> str:
     if not callable(fn):
         raise TypeError(f"a function or its source text is needed, not {fn!r}")
     if getattr(fn, "__name__", "") == "<lambda>":
@@ -76,7 +84,10 @@ def _only_function(text: str) -> ast.FunctionDef:
         body = body[0].body
     if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
         raise ValueError(f"exactly one function, `def name(): ...`, is needed, not this:\n{text}")
-    (definition,) = body
+    return body[0]
+
+
+def _check_arguments(definition: ast.FunctionDef) -> None:
     given = definition.args
     needed = [*given.posonlyargs, *given.args][: len(given.posonlyargs) + len(given.args) - len(given.defaults)]
     needed += [one for one, default in zip(given.kwonlyargs, given.kw_defaults, strict=True) if default is None]
@@ -85,7 +96,6 @@ def _only_function(text: str) -> ast.FunctionDef:
             f"`{definition.name}` needs {', '.join(f'`{one.arg}`' for one in needed)}, but it is called without "
             "arguments; set the values inside it"
         )
-    return definition
 
 
 def _outside_names(text: str) -> set[str]:
@@ -94,5 +104,5 @@ def _outside_names(text: str) -> set[str]:
     for table in tables:
         tables += table.get_children()
     symbols = [symbol for table in tables for symbol in table.get_symbols() if symbol.is_global()]
-    known = _KNOWN | {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+    known = _BUILTINS | {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
     return {symbol.get_name() for symbol in symbols if symbol.is_referenced()} - known

@@ -1,0 +1,92 @@
+"""What a cluster is doing, shown while somebody waits for it: a table that vanishes, or what the tasks print."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from labkit.cluster.task_process import TaskProcess
+
+if TYPE_CHECKING:
+    import pandas
+
+_PATIENCE_SECONDS = 1.0  # what is done sooner needs no table
+_EVERY_SECONDS = 0.5
+_COLOURS = (36, 33, 35, 32, 34, 31, 96, 93, 95, 92)  # ANSI; the name is there as well
+_RESET = "\x1b[0m"
+
+
+class LiveView:
+    """A context manager; `update` may be called as often as one likes."""
+
+    def __init__(self, tasks: Iterable[TaskProcess], table: Callable[[], "pandas.DataFrame"], stream: bool) -> None:
+        """Shows `table`, or with `stream` the lines that `tasks` print from now on."""
+        self._tasks = list(tasks)
+        self._table, self._stream = table, stream
+        self._in_notebook = _runs_in_a_kernel()
+        self._next = time.monotonic() + (0.0 if stream else _PATIENCE_SECONDS)
+        self._shown_lines = 0
+        self._read: dict[Path, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._stream:
+            self._print_new_lines()
+        else:
+            self._take_away()
+
+    def update(self) -> None:
+        """Show how things are, if it is time to."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _EVERY_SECONDS
+        if self._stream:
+            self._print_new_lines()
+        elif self._in_notebook:
+            from IPython.display import clear_output, display
+
+            clear_output(wait=True)
+            display(self._table())
+            self._shown_lines = 1
+        elif sys.stderr.isatty():
+            text = self._table().to_string(index=False)
+            self._take_away()
+            print(text, file=sys.stderr, flush=True)
+            self._shown_lines = text.count("\n") + 1
+
+    def _take_away(self) -> None:
+        if self._shown_lines and self._in_notebook:
+            from IPython.display import clear_output
+
+            clear_output()
+        elif self._shown_lines:
+            print(f"\x1b[{self._shown_lines}A\x1b[J", end="", file=sys.stderr, flush=True)
+        self._shown_lines = 0
+
+    def _print_new_lines(self) -> None:
+        colourful = self._in_notebook or sys.stdout.isatty()
+        for number, task in enumerate(self._tasks):
+            name = f"[{task.task}]"
+            if colourful:
+                name = f"\x1b[{_COLOURS[number % len(_COLOURS)]}m{name}{_RESET}"
+            for line in self._new_lines(task):
+                print(name, line, flush=True)
+
+    def _new_lines(self, task: TaskProcess) -> list[str]:
+        path = task.log_path()
+        if path is None or not path.exists():
+            return []
+        with open(path, "rb") as file:
+            file.seek(self._read.get(path, 0))
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read[path] = self._read.get(path, 0) + len(whole) + len(newline)
+        return re.split("\r?\n", whole.decode(errors="replace")) if newline else []
+
+
+def _runs_in_a_kernel() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -1,0 +1,247 @@
+"""A TensorFlow cluster on this machine: every task a process of its own, with gRPC between them.
+
+    with LocalCluster(ClusterSpec(chief=1, worker=2), "train.py") as cluster:
+        cluster.wait(timeout=60)
+        print(cluster.log("chief"))
+
+The tasks know nothing of labkit. They get `TF_CONFIG`, as on any platform, and how far they are is read from what they
+print: ``step 20 loss 0.43``.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from labkit import processes, show
+from labkit.cluster.live import LiveView
+from labkit.cluster.ports import Port
+from labkit.cluster.program import Program, script
+from labkit.cluster.spec import TYPES, ClusterSpec, Task
+from labkit.cluster.task_process import TaskProcess
+from labkit.errors import ClusterError
+
+if TYPE_CHECKING:
+    import pandas
+
+_LOOK_SECONDS = 0.02
+_LAST_LINES = 20
+
+
+class LocalCluster:
+    """Tasks that run until they end, `stop`, the end of the ``with`` block, or the end of this Python process.
+
+    Attributes:
+        spec: which tasks there are.
+        script: what each of them runs.
+        folder: where they run; what they write with a relative path is here. It is removed at the end, unless it was
+            given.
+        addresses: ``host:port`` of each task but the evaluator.
+    """
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        program: Program,
+        arguments: Sequence[str] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        folder: str | Path | None = None,
+        peers_timeout: float = 60.0,
+        gpu: bool = False,
+    ) -> None:
+        """Nothing runs yet; a ``with`` block or `start` starts it.
+
+        Args:
+            spec: how many tasks of each type.
+            program: what each task runs: the path of a script, a function without arguments, or several functions, of
+                which the last is called. Functions are written to a script, which is all that they can see: ``tf``,
+                ``np``, ``keras``, each other, and what they import.
+            arguments: the script's command line.
+            env: environment variables on top of this process's own.
+            folder: the tasks' working folder; None: a new one.
+            peers_timeout: seconds after which a task that never came is an error, if the others wait for it.
+            gpu: whether tasks may see GPUs; starting takes longer then.
+
+        Raises:
+            FileNotFoundError: there is no such script.
+            TypeError: `program` is neither a path nor functions.
+            ValueError: a function uses names that the script would not know.
+        """
+        self.spec = spec
+        self._at_the_end = ExitStack()
+        with ExitStack() as undo:
+            scratch = Path(tempfile.mkdtemp(prefix="cluster-", dir=processes.folder()))
+            undo.callback(shutil.rmtree, scratch, ignore_errors=True)
+            self.folder = Path(folder or scratch).absolute()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.script = script(program, scratch)
+            ports = {task: undo.enter_context(closing(Port())) for task in spec.training_tasks}
+            self._at_the_end = undo.pop_all()
+        self.addresses = {task: port.address for task, port in ports.items()}
+        self._peers_timeout = peers_timeout
+        self._tasks = {task: self._process(task, arguments, env or {}, ports.get(task), gpu) for task in spec.tasks}
+
+    def _process(
+        self, task: Task, arguments: Sequence[str], env: Mapping[str, str], port: Port | None, gpu: bool
+    ) -> TaskProcess:
+        environment = {**env, "TF_CONFIG": self.spec.tf_config(task, self.addresses)}
+        number = port.number if port is not None else None
+        return TaskProcess(task, [str(self.script), *arguments], environment, self.folder, number, gpu)
+
+    def start(self) -> Self:
+        """Start all tasks that were not started yet, and return at once.
+
+        Raises:
+            ProcessError: one could not be started; none is left running.
+        """
+        try:
+            for task in self._tasks.values():
+                if task.log_path() is None:
+                    task.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End all tasks. Calling it again does nothing."""
+        for task in self._tasks.values():
+            task.ask_to_end()  # all are asked before any is waited for
+        for task in self._tasks.values():
+            task.stop()
+        self._at_the_end.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # the interpreter may be half gone, and the constructor may have failed
+            self.stop()
+
+    def log(self, type: str, index: int = 0) -> str:
+        """All that a task has printed, over all its starts."""
+        return self._one(type, index).log()
+
+    def state(self, type: str, index: int = 0) -> str:
+        """What a task is doing, in words: ``running``, ``finished``, ``failed (exit status 1)``, ``killed`` ..."""
+        return self._one(type, index).state()
+
+    def step(self, type: str, index: int = 0) -> int | None:
+        """The last step that a task has printed; None: none yet."""
+        return self._one(type, index).progress()[0]
+
+    def pid(self, type: str, index: int = 0) -> int:
+        """The process id of a task."""
+        return self._one(type, index).pid
+
+    def table(self) -> "pandas.DataFrame":
+        """Every task: its state, the last step and loss that it printed, and the memory that it holds."""
+        rows = []
+        for task in self._tasks.values():
+            step, loss = task.progress()
+            numbers = ["" if step is None else str(step), "" if loss is None else f"{loss:.4g}"]
+            rows.append([str(task.task), task.state(), *numbers, show.size(task.memory())])
+        return show.table(rows, ["task", "state", "step", "loss", "memory"])
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until every task but the evaluator has opened its port, or has ended well.
+
+        Raises:
+            ClusterError: a task crashed, or did not come in time.
+        """
+        deadline = time.monotonic() + timeout
+        while missing := [task for task in self._tasks.values() if not task.has_come()]:
+            self._raise_if_crashed()
+            if time.monotonic() > deadline:
+                raise self._missing(missing, timeout)
+            time.sleep(_LOOK_SECONDS)
+
+    def wait(self, *types: str, timeout: float | None = None, stream: bool = False) -> None:
+        """Wait until all tasks of these types have ended well, and show meanwhile how far each is.
+
+        Args:
+            types: as in ``"chief", "evaluator"``. None: the chief and the evaluator and, if there is no chief or no
+                parameter server, the workers; with both, workers and parameter servers serve and do not end.
+            timeout: seconds; None: as long as it takes.
+            stream: whether what the tasks print is shown as it comes, each line with its task's name.
+
+        Raises:
+            ClusterError: a task crashed, a task never came and the others wait for it, or the time is over.
+            ValueError: there is no such type.
+        """
+        awaited = [task for task in self._tasks.values() if task.task.type in (types or self._ending_types())]
+        if unknown := [each for each in types if each not in TYPES]:
+            raise ValueError(f"there is no task type {unknown[0]!r}; there are {', '.join(TYPES)}")
+        start = time.monotonic()
+        with LiveView(self._tasks.values(), self.table, stream) as view:
+            while any(task.is_awaited() for task in awaited):
+                self._raise_if_crashed()
+                self._raise_if_peers_are_missing()
+                if timeout is not None and time.monotonic() - start > timeout:
+                    raise ClusterError(f"The cluster was not done after {timeout:g} s:\n{self.table().to_string()}")
+                view.update()
+                time.sleep(_LOOK_SECONDS)
+        self._raise_if_crashed()
+
+    def kill(self, type: str, index: int = 0) -> None:
+        """End a task without warning (SIGKILL), as a machine that loses its power does."""
+        self._one(type, index).kill()
+
+    def preempt(self, type: str, index: int = 0) -> None:
+        """Ask a task to end (SIGTERM), as a cloud does before it takes a machine away."""
+        self._one(type, index).preempt()
+
+    def pause(self, type: str, index: int = 0) -> None:
+        """Let a task hang: it stays, and does nothing until `resume`."""
+        self._one(type, index).pause()
+
+    def resume(self, type: str, index: int = 0) -> None:
+        """Let a task that was paused go on."""
+        self._one(type, index).resume()
+
+    def restart(self, type: str, index: int = 0) -> None:
+        """End a task, if it still runs, and start it anew with the same address."""
+        task = self._one(type, index)
+        task.stop()
+        task.start()
+
+    def _one(self, type: str, index: int) -> TaskProcess:
+        if (task := Task(type, index)) in self._tasks:
+            return self._tasks[task]
+        raise ValueError(f"there is no {task} in this cluster; there are {', '.join(map(str, self.spec.tasks))}")
+
+    def _ending_types(self) -> Iterable[str]:
+        coordinated = self.spec.chief and self.spec.ps
+        return ("chief", "evaluator") if coordinated else ("chief", "worker", "evaluator")
+
+    def _raise_if_crashed(self) -> None:
+        for task in self._tasks.values():
+            if task.crashed():
+                log = task.log()
+                lines = "\n".join(log.strip().splitlines()[-_LAST_LINES:])
+                raise ClusterError(
+                    f"{task.task} {task.state()}. Its last lines:\n{lines or 'It printed nothing.'}", log
+                )
+
+    def _raise_if_peers_are_missing(self) -> None:
+        tasks = self._tasks.values()
+        missing = [task for task in tasks if task.seconds() > self._peers_timeout and not task.has_come()]
+        if missing and len(self.addresses) > 1 and not any(task.progress()[0] for task in tasks):
+            raise self._missing(missing, self._peers_timeout)
+
+    def _missing(self, missing: Sequence[TaskProcess], seconds: float) -> ClusterError:
+        names = [str(task.task) for task in missing]
+        waiting = [str(task.task) for task in self._tasks.values() if task.running and task not in missing]
+        lines = "\n".join(f"{task.task} ({task.state()}):\n{task.log().strip()[-2000:]}" for task in missing)
+        return ClusterError(
+            f"{', '.join(names)} had not opened a port after {seconds:g} s. Waiting for it: "
+            f"{', '.join(waiting) or 'nobody'}. What it printed:\n{lines}",
+            missing[0].log(),
+        )

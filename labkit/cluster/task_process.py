@@ -1,0 +1,176 @@
+"""One task of a local cluster: its process, and what is known of it from outside."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from labkit import preloaded
+from labkit.cluster.ports import ENVIRONMENT
+from labkit.cluster.spec import Task
+from labkit.errors import ClusterError
+from labkit.processes import ManagedProcess
+
+_STEP = re.compile(r"\bstep\s*[=:]?\s*(\d+)", re.IGNORECASE)
+_LOSS = re.compile(r"\bloss\s*[=:]?\s*([-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)", re.IGNORECASE)
+_TAIL_BYTES = 4096
+
+
+class TaskProcess:
+    """A task that can be started again and again.
+
+    Attributes:
+        task: which one.
+    """
+
+    def __init__(
+        self, task: Task, command: Sequence[str], env: Mapping[str, str], folder: Path, port: int | None, gpu: bool
+    ) -> None:
+        self.task = task
+        self._command = list(command)
+        self._env = {**ENVIRONMENT, **env}
+        self._folder, self._port, self._gpu = folder, port, gpu
+        self._process: ManagedProcess | None = None
+        self._former_logs: list[str] = []
+        self._started = 0.0
+        self._listened = False
+        self._ended_by_us = ""  # how, in words
+        self._paused = False
+
+    def start(self) -> None:
+        """Start it; what it printed before is kept."""
+        if self._process is not None:
+            self._former_logs.append(self._process.log())
+        self._ended_by_us, self._paused, self._listened = "", False, False
+        self._started = time.monotonic()
+        self._process = preloaded.start(
+            self._command, name=str(self.task), env=self._env, cwd=str(self._folder), gpu=self._gpu
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.running
+
+    @property
+    def pid(self) -> int:
+        """Its process id, or the last one that it had."""
+        if self._process is None:
+            raise ClusterError(f"{self.task} has no process: it was not started")
+        return self._process.pid
+
+    def seconds(self) -> float:
+        """How long ago it was started."""
+        return time.monotonic() - self._started
+
+    def memory(self) -> int:
+        """Resident memory in bytes; 0 when it does not run."""
+        return self._process.memory() if self._process is not None and self.running else 0
+
+    def log(self) -> str:
+        """All that it has printed, over all its starts."""
+        return "".join([*self._former_logs, self._process.log() if self._process is not None else ""])
+
+    def log_path(self) -> Path | None:
+        """The file that takes what it prints now."""
+        return self._process.log_path if self._process is not None else None
+
+    def progress(self) -> tuple[int | None, float | None]:
+        """The step and the loss that it printed last."""
+        text = self._tail()
+        steps, losses = _STEP.findall(text), _LOSS.findall(text)
+        return (int(steps[-1]) if steps else None), (float(losses[-1]) if losses else None)
+
+    def state(self) -> str:
+        """What it is doing, in words."""
+        if self._process is None:
+            return "not started"
+        status = self._process.exit_code
+        if status is None:
+            return "paused" if self._paused else "running" if self.has_come() else "starting"
+        if self._ended_by_us:
+            return self._ended_by_us
+        if status == 0:
+            return "finished"
+        return f"failed (signal {-status})" if status < 0 else f"failed (exit status {status})"
+
+    def crashed(self) -> bool:
+        """Whether it ended badly, and not because it was told to."""
+        return self._process is not None and not self._ended_by_us and bool(self._process.exit_code)
+
+    def is_awaited(self) -> bool:
+        """Whether it has still to end well."""
+        return self._process is None or self._process.exit_code != 0
+
+    def has_come(self) -> bool:
+        """Whether it has opened its port since it was started, needs none, or has ended well."""
+        if self._port is None or self._listened:
+            return True
+        self._listened = self.running and self._listens()
+        return self._listened or not self.is_awaited()
+
+    def _listens(self) -> bool:
+        with suppress(psutil.Error):
+            connections = psutil.Process(self.pid).net_connections("tcp")
+            return any(each.status == psutil.CONN_LISTEN and each.laddr.port == self._port for each in connections)
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL for it and its children."""
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._ended_by_us = "killed"
+        self.stop()
+
+    def preempt(self) -> None:
+        """SIGTERM for it alone; how it ends is its own affair."""
+        for process in self._family()[:1]:
+            process.terminate()
+        self._ended_by_us = "preempted"
+
+    def pause(self) -> None:
+        """Stop it and its children from running."""
+        for process in self._family():
+            process.suspend()
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let it run on."""
+        for process in self._family():
+            process.resume()
+        self._paused = False
+
+    def ask_to_end(self) -> None:
+        """Tell it to end, and do not wait."""
+        if self.running:
+            self._ended_by_us = self._ended_by_us or "stopped"
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(self.pid).terminate()
+
+    def stop(self) -> None:
+        """End it and its children, politely at first; a paused one cannot hear that."""
+        if self._process is None:
+            return
+        if self.running and not self._ended_by_us:
+            self._ended_by_us = "stopped"
+        self._process.stop(grace=0.0 if self._paused else 0.5)  # a group may have members when its leader has gone
+        self._paused = False
+
+    def _family(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            if self.running:
+                leader = psutil.Process(self.pid)
+                return [leader, *leader.children(recursive=True)]
+        raise ClusterError(f"{self.task} does not run: {self.state()}")
+
+    def _tail(self) -> str:
+        path = self.log_path()
+        if path is None or not path.exists():
+            return ""
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return file.read().decode(errors="replace")

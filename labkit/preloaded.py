@@ -1,0 +1,183 @@
+"""Python programs that find TensorFlow imported already: one process imports it, and forks for each program.
+
+The import costs seconds, a fork milliseconds. It can be done as long as TensorFlow has run no op: its threads start
+with the first one, and a fork has only the thread that asked for it. Where the system cannot fork, a program is started
+as any other and imports TensorFlow itself.
+"""
+
+import atexit
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from labkit import process_guard, processes
+from labkit.errors import ProcessError
+from labkit.processes import ManagedProcess
+
+FORKS = sys.platform == "linux"  # macOS's own libraries, Metal among them, do not survive a fork; Windows has none
+_KEPT_HOSTS = 2  # each holds the memory of an imported TensorFlow
+_START_SECONDS = 120.0
+_LOOK_SECONDS = 0.01
+# GPUs are hidden before the import already, so that the driver is not even asked; logs are for errors.
+_QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+_UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # what was printed before a crash is not to be lost
+# Variables that a host has read by the time it forks.
+_READ_LATER = ("TF_CONFIG", "TF_GRPC_")
+_READ_AT_IMPORT = ("TF_", "XLA_", "DNNL_", "ONEDNN_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "KERAS_", "PYTHON", "CUDA_")
+
+
+def start(
+    command: Sequence[str],
+    *,
+    name: str,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    gpu: bool = False,
+) -> ManagedProcess:
+    """Start a Python program and return it at once.
+
+    Args:
+        command: what stands after ``python`` on a command line: a script and its arguments, or ``-m``, a module and
+            its arguments.
+        name: what to call it in messages and in the log file's name.
+        env: environment variables on top of this process's present ones.
+        cwd: its working folder; None: this process's present one.
+        gpu: whether it may see GPUs. It then imports TensorFlow itself, since CUDA does not survive a fork.
+
+    Raises:
+        ProcessError: it could not be started.
+    """
+    given = {**({} if gpu else _QUIET), **_UNBUFFERED, **(env or {})}
+    if not FORKS or gpu:
+        plain = [sys.executable, *(["-P"] if command[0] == "-m" else []), *command]  # nothing in this folder is meant
+        return processes.start(plain, name=name, env=given, cwd=cwd)
+    log = processes.log_file(name)
+    environment = {**os.environ, **given}
+    child = _host(environment).fork(list(command), str(log), environment, cwd or os.getcwd())
+    return processes.watched(ManagedProcess(name, log, child))
+
+
+class _Forked:
+    """A program that the host started, with what labkit asks of a `subprocess.Popen`."""
+
+    def __init__(self, host: "_Host", pid: int) -> None:
+        self.pid = pid
+        self._host = host
+        self.status: int | None = None  # None as long as nobody saw it end
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs; negative is the signal that ended it."""
+        if self.status is None:
+            try:
+                self.status = self._host.ask(do="poll", pid=self.pid)["status"]
+            except ProcessError:  # the host is gone, and what it had started was ended with it
+                self.status = -signal.SIGKILL
+        return self.status
+
+    def wait(self) -> int:
+        """Its exit status, once it has one."""
+        while (status := self.poll()) is None:
+            time.sleep(_LOOK_SECONDS)
+        return status
+
+
+class _Host:
+    """The process that has imported TensorFlow (`labkit.preloaded_host`), seen from here."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        ours, its = socket.socketpair()
+        self._lock = threading.Lock()
+        with its:
+            self.process = processes.start(
+                [sys.executable, "-P", "-m", "labkit.preloaded_host", str(its.fileno())],
+                name="tensorflow-import",
+                env=env,
+                pass_fds=[its.fileno()],
+            )
+        ours.settimeout(_START_SECONDS)
+        self._children: list[_Forked] = []
+        self._connection, self._lines = ours, ours.makefile("rw")
+        self.lost = False
+
+    def fork(self, command: list[str], log: str, env: Mapping[str, str], folder: str) -> _Forked:
+        """A program's process, which is the leader of a process group of its own."""
+        pid = self.ask(do="fork", command=command, log=log, env=dict(env), folder=folder)["pid"]
+        self._children = [each for each in self._children if each.poll() is None]
+        self._children.append(_Forked(self, pid))
+        return self._children[-1]
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing that it started still runs."""
+        return all(each.poll() is not None for each in self._children)
+
+    def ask(self, **order: Any) -> dict[str, Any]:
+        """Its answer to an order.
+
+        Raises:
+            ProcessError: it has ended, or does not answer.
+        """
+        with self._lock:
+            if not self.lost:
+                self.lost = True  # until its answer is here: whatever interrupts this, Ctrl-C too, leaves it on its way
+                try:
+                    self._lines.write(json.dumps(order) + "\n")
+                    self._lines.flush()
+                    answer = json.loads(self._lines.readline())
+                    self.lost = False
+                    return answer
+                except (OSError, ValueError):  # it is gone, or silent
+                    pass
+                finally:
+                    if self.lost:
+                        self.end()
+        written = self.process.log()
+        raise ProcessError(f"The process that imports TensorFlow ended or did not answer.\n{written}", written)
+
+    def end(self) -> None:
+        """Ends it and all that it has started."""
+        self.lost = True
+        with suppress(OSError):  # an order that it was not told any more
+            self._lines.close()
+        self._connection.close()
+        self.process.stop(grace=1.0)
+        for child in self._children:
+            if child.status is None:
+                process_guard.end_group(child.pid, grace=0.0)
+
+
+_hosts: dict[tuple[int, frozenset[tuple[str, str]]], _Host] = {}  # the one used last is the last
+_choosing = threading.Lock()
+
+
+def _host(env: Mapping[str, str]) -> _Host:
+    read = {
+        name: value
+        for name, value in env.items()
+        if name.startswith(_READ_AT_IMPORT) and not name.startswith(_READ_LATER)
+    }
+    which = (os.getpid(), frozenset(read.items()))
+    with _choosing:
+        host = _hosts.pop(which, None)
+        if host is not None and (host.lost or not host.process.running):
+            host.end()
+            host = None
+        _hosts[which] = host or _Host(read)
+        _end_hosts(keep=_KEPT_HOSTS)
+        return _hosts[which]
+
+
+@atexit.register
+def _end_hosts(keep: int = 0) -> None:
+    """Ends this process's hosts, but for the `keep` used last, and those with programs that still run."""
+    mine = [which for which in _hosts if which[0] == os.getpid()]
+    for which in mine[: max(0, len(mine) - keep)]:
+        if keep == 0 or _hosts[which].idle:
+            _hosts.pop(which).end()

@@ -1,0 +1,101 @@
+"""labkit.preloaded: a program is what it would be with ``python``, but for TensorFlow's import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit import preloaded
+from labkit.processes import ManagedProcess
+from labkit.waiting import wait_until
+
+
+def run(folder: Path, text: str, *arguments: str, **options: object) -> ManagedProcess:
+    script = folder / "program.py"
+    script.write_text(text)
+    process = preloaded.start([str(script), *arguments], name="program", **options)  # type: ignore[arg-type]
+    wait_until(lambda: not process.running, timeout=60)
+    process.stop()
+    return process
+
+
+def words(process: ManagedProcess) -> list[str]:
+    return process.log().split()
+
+
+@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+def test_tensorflow_is_there_already_and_nothing_ran_in_it(tmp_path: Path) -> None:
+    process = run(tmp_path, "import sys\nprint('tensorflow' in sys.modules, 'labkit.processes' in sys.modules)")
+    assert words(process) == ["True", "False"]
+
+
+def test_command_line_folder_name_and_neighbours_are_the_script_s(tmp_path: Path) -> None:
+    (tmp_path / "neighbour.py").write_text("said = 'hello'")
+    (tmp_path / "elsewhere").mkdir()
+    text = "import os, sys\nfrom neighbour import said\nprint(said, __name__, *sys.argv[1:], os.getcwd())"
+    process = run(tmp_path, text, "--steps", "3", cwd=str(tmp_path / "elsewhere"))
+    assert words(process) == ["hello", "__main__", "--steps", "3", str(tmp_path / "elsewhere")]
+
+
+def test_the_environment_is_the_present_one_and_what_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLOUR", "red")
+    monkeypatch.setenv("SIZE", "small")
+    text = "import os\nprint(os.environ['COLOUR'], os.environ['SIZE'], os.environ['CUDA_VISIBLE_DEVICES'])"
+    assert words(run(tmp_path, text, env={"SIZE": "large"})) == ["red", "large", "-1"]
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "says"),
+    [
+        ("print('well')", 0, "well\n"),
+        ("raise SystemExit", 0, ""),
+        ("raise SystemExit(3)", 3, ""),
+        ("raise SystemExit('the disk is full')", 1, "the disk is full\n"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)", -15, ""),
+        ("import atexit\natexit.register(print, 'last')\nprint('first')", 0, "first\nlast\n"),
+        ("import threading, time\nthreading.Timer(0.2, print, ['waited for']).start()", 0, "waited for\n"),
+        ("print('no newline', end='')", 0, "no newline"),
+    ],
+)
+def test_it_ends_as_any_program_does(tmp_path: Path, end: str, status: int, says: str) -> None:
+    process = run(tmp_path, end)
+    assert (process.exit_code, process.log()) == (status, says)
+
+
+def test_a_traceback_begins_in_the_script(tmp_path: Path) -> None:
+    process = run(tmp_path, "def fails():\n    raise OSError('the disk is full')\n\nfails()")
+    first, where, *_, last = process.log().splitlines()
+    assert process.exit_code == 1
+    assert (first, last) == ("Traceback (most recent call last):", "OSError: the disk is full")
+    assert where == f'  File "{tmp_path / "program.py"}", line 4, in <module>'
+
+
+@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+def test_programs_with_a_tf_config_of_their_own_share_one_import(tmp_path: Path) -> None:
+    text = "import os\nprint(os.getppid(), os.environ['TF_CONFIG'])"
+    (one, first), (other, second) = (words(run(tmp_path, text, env={"TF_CONFIG": each})) for each in "ab")
+    assert one == other
+    assert (first, second) == ("a", "b")
+
+
+def test_where_nothing_forks_it_is_a_python_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preloaded, "FORKS", False)
+    process = run(tmp_path, "import os, sys\nprint(os.getppid(), 'tensorflow' in sys.modules)")
+    parent = run(tmp_path, "import os\nprint(os.getppid())")
+    assert words(process) == [*words(parent), "False"]
+
+
+@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+def test_what_it_runs_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "waits.py"
+    script.write_text("import os, pathlib, time\npathlib.Path('pid').write_text(f'{os.getpid()} ')\ntime.sleep(600)")
+    program = f"from labkit import preloaded\npreloaded.start([{str(script)!r}], name='waits')\ninput()"
+    parent = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, cwd=tmp_path)
+    try:
+        wait_until(lambda: (tmp_path / "pid").exists() and " " in (tmp_path / "pid").read_text(), timeout=60)
+    finally:
+        parent.kill()
+        parent.communicate()
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), timeout=20)
