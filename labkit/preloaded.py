@@ -25,8 +25,8 @@ FORKS = sys.platform == "linux"  # macOS's own libraries, Metal among them, do n
 _KEPT_HOSTS = 2  # each holds the memory of an imported TensorFlow
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.01
-# GPUs are hidden before the import already, so that the driver is not even asked; logs are for errors.
-_QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+# GPUs are hidden before the import already, so that the driver is not even asked; what fails says so in Python.
+_QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 _UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # what was printed before a crash is not to be lost
 # Variables that a host has read by the time it forks.
 _READ_LATER = ("TF_CONFIG", "TF_GRPC_")
@@ -40,6 +40,7 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     gpu: bool = False,
+    entrance: Sequence[str] | None = None,
 ) -> ManagedProcess:
     """Start a Python program and return it at once.
 
@@ -50,6 +51,8 @@ def start(
         env: environment variables on top of this process's present ones.
         cwd: its working folder; None: this process's present one.
         gpu: whether it may see GPUs. It then imports TensorFlow itself, since CUDA does not survive a fork.
+        entrance: to a network of its own, see `labkit.cluster.namespaces`; only where processes fork, and not with
+            `gpu`.
 
     Raises:
         ProcessError: it could not be started.
@@ -60,7 +63,8 @@ def start(
         return processes.start(plain, name=name, env=given, cwd=cwd)
     log = processes.log_file(name)
     environment = {**os.environ, **given}
-    child = _host(environment).fork(list(command), str(log), environment, cwd or os.getcwd())
+    order = {"command": list(command), "log": str(log), "env": environment, "folder": cwd or os.getcwd()}
+    child = _host(environment).fork(**order, entrance=entrance)
     return processes.watched(ManagedProcess(name, log, child))
 
 
@@ -106,9 +110,9 @@ class _Host:
         self._connection, self._lines = ours, ours.makefile("rw")
         self.lost = False
 
-    def fork(self, command: list[str], log: str, env: Mapping[str, str], folder: str) -> _Forked:
+    def fork(self, **order: Any) -> _Forked:
         """A program's process, which is the leader of a process group of its own."""
-        pid = self.ask(do="fork", command=command, log=log, env=dict(env), folder=folder)["pid"]
+        pid = self.ask(do="fork", **order)["pid"]
         self._children = [each for each in self._children if each.poll() is None]
         self._children.append(_Forked(self, pid))
         return self._children[-1]

@@ -63,6 +63,10 @@ def _run(order: dict[str, Any]) -> NoReturn:
         os.environ.clear()
         os.environ.update(order["env"])
         os.chdir(order["folder"])
+        if order["entrance"]:
+            from labkit.cluster.namespaces import enter
+
+            enter(order["entrance"])
         status = _status(order["command"])
         threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does before it ends
         atexit._run_exitfuncs()

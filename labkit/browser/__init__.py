@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labkit.browser.find import find_browser
+    from labkit.browser.frame import Frame
     from labkit.browser.graph_model import export_graph_model
     from labkit.browser.headless import run
     from labkit.browser.layers_model import export_layers_model, load_weights, read_weights
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from labkit.browser.tflite import check_tflite, export_tflite
 
 _HOMES = {
+    "Frame": "frame",
     "PageServer": "page_server",
     "check_tflite": "tflite",
     "export_graph_model": "graph_model",
@@ -28,6 +30,7 @@ _HOMES = {
     "show": "notebook",
 }
 __all__ = [
+    "Frame",
     "PageServer",
     "check_tflite",
     "export_graph_model",

@@ -7,22 +7,18 @@ widget    the page's modules inside an anywidget, everything by kernel messages:
 picture   nobody is watching (nbclient, nbval): a picture of the page, taken in a headless browser
 """
 
-import base64
-import contextlib
-import html
 import json
 import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Self
 
-from labkit.browser import arrays
+from labkit.browser import arrays, frame
 from labkit.browser.devtools import Browser
 from labkit.browser.page_server import PageServer
 from labkit.errors import BrowserError, EnvironmentProblem
 
 WAYS = ("direct", "proxy", "widget", "picture")
-CHOSEN_BY = "LABKIT_SHOW"
 _READY = "document.querySelector('.labkit')?.getAttribute('aria-busy') === 'false'"
 _shown: dict[str, "Shown"] = {}
 
@@ -55,9 +51,9 @@ def show(
         EnvironmentProblem: the JavaScript packages are not installed; for a picture, there is no browser.
         ValueError: no such page, file or way.
     """
-    way = through or os.environ.get(CHOSEN_BY) or _fitting_way()
+    way = through or os.environ.get(frame.CHOSEN_BY) or _fitting_way()
     if way not in WAYS:
-        raise ValueError(f"a page is shown through one of {', '.join(WAYS)}, not {way!r}; look at {CHOSEN_BY}")
+        raise ValueError(f"a page is shown through one of {', '.join(WAYS)}, not {way!r}; look at {frame.CHOSEN_BY}")
     given = {**files, "page.json": json.dumps(dict(about)).encode()}
     shown = Shown(page, given, alt=alt, height=height, way=way, press=press)
     if before := _shown.get(page):
@@ -130,22 +126,13 @@ class Shown:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         if self._widget is not None:
             return self._widget._repr_mimebundle_()
-        return {"text/html": self._picture_html() if self.way == "picture" else self._frame(), "text/plain": repr(self)}
+        return {"text/html": self._html(), "text/plain": repr(self)}
 
-    def _picture_html(self) -> str:
-        picture = base64.b64encode(self.picture()).decode("ascii")
-        words = html.escape(self._alt)
-        return (
-            f'<figure><img alt="{words}" src="data:image/png;base64,{picture}">'
-            f"<figcaption>{words}</figcaption></figure>"
-        )
-
-    def _frame(self) -> str:
-        address = self.server.url
-        if self.way == "proxy":
-            address = f"{_base_url()}proxy/{self.server.port}/{self.server.token}/"
-        style = f"width: 100%; height: {self._height}px; border: 0"
-        return f'<iframe src="{html.escape(address)}" title="{html.escape(self._alt)}" style="{style}"></iframe>'
+    def _html(self) -> str:
+        if self.way == "picture":
+            return frame.picture_html(self.picture(), self._alt)
+        address = frame.proxied(self.server.url) if self.way == "proxy" else self.server.url
+        return frame.frame_html(address, self._alt, self._height)
 
     def _receive(self, kind: str, body: bytes) -> None:
         if kind == "result":
@@ -153,23 +140,6 @@ class Shown:
 
 
 def _fitting_way() -> str:
-    environment = os.environ
-    if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in environment or "VSCODE_PID" in environment:
+    if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ or "VSCODE_PID" in os.environ:
         return "widget"
-    if "JUPYTERHUB_SERVICE_PREFIX" in environment:
-        return "proxy"
-    # Jupyter's server names the notebook to a kernel that it starts; nbclient and nbval have none.
-    return "direct" if "JPY_SESSION_NAME" in environment else "picture"
-
-
-def _base_url() -> str:
-    """The path below which Jupyter answers: the hub's, or that of the server that started this kernel."""
-    if prefix := os.environ.get("JUPYTERHUB_SERVICE_PREFIX"):
-        return prefix
-    with contextlib.suppress(ImportError):
-        from jupyter_server.serverapp import list_running_servers
-
-        for server in list_running_servers():
-            if str(server["pid"]) == os.environ.get("JPY_PARENT_PID"):
-                return str(server["base_url"])
-    return "/"
+    return frame.fitting_way()

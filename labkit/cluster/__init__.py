@@ -3,5 +3,6 @@
 from labkit.cluster.local import LocalCluster
 from labkit.cluster.program import write_script
 from labkit.cluster.spec import ClusterSpec, Task
+from labkit.cluster.tensorboard import TensorBoard
 
-__all__ = ["ClusterSpec", "LocalCluster", "Task", "write_script"]
+__all__ = ["ClusterSpec", "LocalCluster", "Task", "TensorBoard", "write_script"]

@@ -27,6 +27,9 @@ from labkit.errors import ClusterError
 if TYPE_CHECKING:
     import pandas
 
+    from labkit.cluster.links import Relays
+    from labkit.cluster.namespaces import Namespaces
+
 _LOOK_SECONDS = 0.02
 _LAST_LINES = 20
 
@@ -40,6 +43,7 @@ class LocalCluster:
         folder: where they run; what they write with a relative path is here. It is removed at the end, unless it was
             given.
         addresses: ``host:port`` of each task but the evaluator.
+        links: as they were given; their `traffic` says what went over them.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class LocalCluster:
         *,
         env: Mapping[str, str] | None = None,
         folder: str | Path | None = None,
+        links: "Relays | Namespaces | None" = None,
         peers_timeout: float = 60.0,
         gpu: bool = False,
     ) -> None:
@@ -63,6 +68,8 @@ class LocalCluster:
             arguments: the script's command line.
             env: environment variables on top of this process's own.
             folder: the tasks' working folder; None: a new one.
+            links: how the tasks reach each other, if not at this machine's speed. They are opened here, and closed at
+                the end.
             peers_timeout: seconds after which a task that never came is an error, if the others wait for it.
             gpu: whether tasks may see GPUs; starting takes longer then.
 
@@ -80,17 +87,19 @@ class LocalCluster:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.script = script(program, scratch)
             ports = {task: undo.enter_context(closing(Port())) for task in spec.training_tasks}
+            self.addresses = {task: port.address for task, port in ports.items()}
+            self.links = links
+            if links is not None:
+                self.addresses = undo.enter_context(links).open(self.addresses)
             self._at_the_end = undo.pop_all()
-        self.addresses = {task: port.address for task, port in ports.items()}
         self._peers_timeout = peers_timeout
-        self._tasks = {task: self._process(task, arguments, env or {}, ports.get(task), gpu) for task in spec.tasks}
+        self._tasks = {task: self._process(task, arguments, env or {}, gpu) for task in spec.tasks}
 
-    def _process(
-        self, task: Task, arguments: Sequence[str], env: Mapping[str, str], port: Port | None, gpu: bool
-    ) -> TaskProcess:
+    def _process(self, task: Task, arguments: Sequence[str], env: Mapping[str, str], gpu: bool) -> TaskProcess:
         environment = {**env, "TF_CONFIG": self.spec.tf_config(task, self.addresses)}
-        number = port.number if port is not None else None
-        return TaskProcess(task, [str(self.script), *arguments], environment, self.folder, number, gpu)
+        port = int(self.addresses[task].rpartition(":")[2]) if task in self.addresses else None
+        entrance = self.links.entrance(task) if self.links is not None and port else None
+        return TaskProcess(task, [str(self.script), *arguments], environment, self.folder, port, entrance, gpu)
 
     def start(self) -> Self:
         """Start all tasks that were not started yet, and return at once.
@@ -101,7 +110,7 @@ class LocalCluster:
         try:
             for task in self._tasks.values():
                 if task.log_path() is None:
-                    task.start()
+                    self._start(task)
         except BaseException:
             self.stop()
             raise
@@ -133,9 +142,9 @@ class LocalCluster:
         """What a task is doing, in words: ``running``, ``finished``, ``failed (exit status 1)``, ``killed`` ..."""
         return self._one(type, index).state()
 
-    def step(self, type: str, index: int = 0) -> int | None:
-        """The last step that a task has printed; None: none yet."""
-        return self._one(type, index).progress()[0]
+    def step(self, type: str, index: int = 0) -> int:
+        """The last step that a task has printed, 0 before that."""
+        return self._one(type, index).progress()[0] or 0
 
     def pid(self, type: str, index: int = 0) -> int:
         """The process id of a task."""
@@ -163,13 +172,17 @@ class LocalCluster:
                 raise self._missing(missing, timeout)
             time.sleep(_LOOK_SECONDS)
 
-    def wait(self, *types: str, timeout: float | None = None, stream: bool = False) -> None:
+    def wait(self, *types: str, timeout: float | None = None, restarts: int = 0, stream: bool = False) -> None:
         """Wait until all tasks of these types have ended well, and show meanwhile how far each is.
+
+        A task that was killed, and not started again, is still waited for.
 
         Args:
             types: as in ``"chief", "evaluator"``. None: the chief and the evaluator and, if there is no chief or no
                 parameter server, the workers; with both, workers and parameter servers serve and do not end.
             timeout: seconds; None: as long as it takes.
+            restarts: how many times all tasks that train are started again when one of them crashed or was killed, as
+                platforms do it; the script has to begin where its last checkpoint was. An evaluator is started alone.
             stream: whether what the tasks print is shown as it comes, each line with its task's name.
 
         Raises:
@@ -182,6 +195,8 @@ class LocalCluster:
         start = time.monotonic()
         with LiveView(self._tasks.values(), self.table, stream) as view:
             while any(task.is_awaited() for task in awaited):
+                if restarts and self._restarted():
+                    restarts -= 1
                 self._raise_if_crashed()
                 self._raise_if_peers_are_missing()
                 if timeout is not None and time.monotonic() - start > timeout:
@@ -210,7 +225,12 @@ class LocalCluster:
         """End a task, if it still runs, and start it anew with the same address."""
         task = self._one(type, index)
         task.stop()
+        self._start(task)
+
+    def _start(self, task: TaskProcess) -> None:
         task.start()
+        if self.links is not None and task.task in self.addresses:
+            self.links.know(task.task, task.pid)
 
     def _one(self, type: str, index: int) -> TaskProcess:
         if (task := Task(type, index)) in self._tasks:
@@ -220,6 +240,17 @@ class LocalCluster:
     def _ending_types(self) -> Iterable[str]:
         coordinated = self.spec.chief and self.spec.ps
         return ("chief", "evaluator") if coordinated else ("chief", "worker", "evaluator")
+
+    def _restarted(self) -> bool:
+        """Whether a task was lost, and those that depend on it were started again."""
+        lost = [task for task in self._tasks.values() if task.crashed() or task.killed]
+        if any(task.task in self.addresses for task in lost):
+            lost += [task for task in self._tasks.values() if task.task in self.addresses and task not in lost]
+        for task in lost:
+            task.stop()
+        for task in lost:
+            self._start(task)
+        return bool(lost)
 
     def _raise_if_crashed(self) -> None:
         for task in self._tasks.values():

@@ -30,14 +30,15 @@ def script(program: Program, folder: Path) -> Path:
     return write_script(program, folder / "program.py")
 
 
-def write_script(functions: Sequence[Callable[..., object]], path: str | Path) -> Path:
+def write_script(functions: Sequence[Callable[..., object] | str], path: str | Path) -> Path:
     """Write functions to a script that calls the last of them, and return its path.
 
     The script stands on its own: it runs wherever TensorFlow is installed. ``tf``, ``np``, ``keras`` and the other
     functions are there; whatever else a function uses, it has to import or define itself.
 
     Args:
-        functions: functions that a notebook's cells or a file define; the last is called without arguments.
+        functions: functions that a notebook's cells or a file define, or their texts; the last is called without
+            arguments.
         path: where to write.
 
     Raises:
@@ -46,7 +47,7 @@ def write_script(functions: Sequence[Callable[..., object]], path: str | Path) -
     """
     if not functions:
         raise ValueError("no function was given; the script needs at least the one that it calls")
-    names = [getattr(each, "__name__", "") for each in functions]
+    names = [each.partition("(")[0].split()[-1] if isinstance(each, str) else each.__name__ for each in functions]
     given = [*_GIVEN, *names]
     sources = [Source.of(each, given, called=each is functions[-1]) for each in functions]
     texts = "\n\n".join(source.text.strip() + "\n" for source in sources)

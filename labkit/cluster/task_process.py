@@ -17,6 +17,7 @@ from labkit.processes import ManagedProcess
 _STEP = re.compile(r"\bstep\s*[=:]?\s*(\d+)", re.IGNORECASE)
 _LOSS = re.compile(r"\bloss\s*[=:]?\s*([-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)", re.IGNORECASE)
 _TAIL_BYTES = 4096
+_LISTENS = "0A"  # in /proc/net/tcp6, see proc_pid_net(5)
 
 
 class TaskProcess:
@@ -27,12 +28,30 @@ class TaskProcess:
     """
 
     def __init__(
-        self, task: Task, command: Sequence[str], env: Mapping[str, str], folder: Path, port: int | None, gpu: bool
+        self,
+        task: Task,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        folder: Path,
+        port: int | None,
+        entrance: Sequence[str] | None,
+        gpu: bool,
     ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            task: which one.
+            command: a script and its arguments.
+            env: environment variables on top of this process's own.
+            folder: its working folder.
+            port: where it is to listen; None: nobody connects to it.
+            entrance: to a network of its own, see `labkit.cluster.namespaces`.
+            gpu: whether it may see GPUs.
+        """
         self.task = task
         self._command = list(command)
         self._env = {**ENVIRONMENT, **env}
-        self._folder, self._port, self._gpu = folder, port, gpu
+        self._folder, self._port, self._entrance, self._gpu = folder, port, entrance, gpu
         self._process: ManagedProcess | None = None
         self._former_logs: list[str] = []
         self._started = 0.0
@@ -47,7 +66,12 @@ class TaskProcess:
         self._ended_by_us, self._paused, self._listened = "", False, False
         self._started = time.monotonic()
         self._process = preloaded.start(
-            self._command, name=str(self.task), env=self._env, cwd=str(self._folder), gpu=self._gpu
+            self._command,
+            name=str(self.task),
+            env=self._env,
+            cwd=str(self._folder),
+            gpu=self._gpu,
+            entrance=self._entrance,
         )
 
     @property
@@ -101,6 +125,11 @@ class TaskProcess:
         """Whether it ended badly, and not because it was told to."""
         return self._process is not None and not self._ended_by_us and bool(self._process.exit_code)
 
+    @property
+    def killed(self) -> bool:
+        """Whether `kill` ended it, and nobody started it again."""
+        return self._ended_by_us == "killed"
+
     def is_awaited(self) -> bool:
         """Whether it has still to end well."""
         return self._process is None or self._process.exit_code != 0
@@ -113,6 +142,9 @@ class TaskProcess:
         return self._listened or not self.is_awaited()
 
     def _listens(self) -> bool:
+        if self._entrance:  # psutil looks at our own network
+            rows = [row.split() for row in Path(f"/proc/{self.pid}/net/tcp6").read_text().splitlines()]
+            return any(row[1].endswith(f":{self._port:04X}") and row[3] == _LISTENS for row in rows)
         with suppress(psutil.Error):
             connections = psutil.Process(self.pid).net_connections("tcp")
             return any(each.status == psutil.CONN_LISTEN and each.laddr.port == self._port for each in connections)
