@@ -202,7 +202,7 @@ def test_every_measure_fills_its_part_of_the_page(work: Path, monkeypatch: pytes
     monkeypatch.setattr(protocols, "_LENGTHS", (1, 2))
     monkeypatch.setattr(protocols, "_BATCHES", (1, 2))
     monkeypatch.setattr(protocols, "_SECONDS", 0.01)
-    monkeypatch.setattr(clients, "_SECONDS", 0.02)
+    monkeypatch.setattr(clients, "_SECONDS", 0.1)
     monkeypatch.setattr(clients, "CLIENTS", (1, 2))
     run = report.Run({"rounds": "1"})
     for name in ("payload", "latency", "rows", "phases", "codecs", "clients", "libraries", "compression", "answers"):

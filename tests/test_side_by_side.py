@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-@pytest.mark.parametrize("lab", ["00_first", "03_times", "04_more"])
+@pytest.mark.parametrize("lab", ["00_first", "98_times", "99_more"])
 def test_it(lab):
     log = Path(os.environ["LOG"])
     process = os.environ["PYTEST_XDIST_WORKER"]
@@ -57,26 +57,27 @@ def test_what_belongs_together_is_in_one_process_and_what_measures_runs_alone(tm
     for name in {*side_by_side.TOGETHER.values()}:
         together = {Path(file).name for file, unit in side_by_side.TOGETHER.items() if unit == name}
         assert len({process for _, process, file, _ in events if file in together}) == 1, name
-    last = [("test_labs.py", lab) for lab in ("03_times", "03_times", "04_more", "04_more")]
+    last = [("test_labs.py", lab) for lab in ("98_times", "98_times", "99_more", "99_more")]
     assert [tuple(rest) for _, _, *rest in events[-4:]] == last
 
 
 def test_a_test_that_ends_its_process_fails_once_and_the_others_run(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "test_a.py").write_text(TESTS + '        if lab == "03_times": os._exit(1)\n')
+    (tmp_path / "tests" / "test_a.py").write_text(TESTS + '        if lab == "98_times": os._exit(1)\n')
     (tmp_path / "tests" / "test_b.py").write_text(TESTS)
     events = run(tmp_path / "tests", status=1)
     assert sorted(lab for word, _, file, lab in events if (word, file) == ("begins", "test_a.py")) == [
         "00_first",
-        "03_times",
-        "04_more",
+        "98_times",
+        "99_more",
     ]
     assert sum(word == "ends" for word, *_ in events) == 2 + 3
 
 
 def test_the_files_that_are_named_are_there(repository: Path) -> None:
-    for file in (side_by_side.LABS, *side_by_side.TOGETHER):
+    files = {file for file in side_by_side.FIRST if file.endswith(".py")}
+    for file in {side_by_side.LABS, *side_by_side.TOGETHER, *files}:
         assert (repository / file).is_file(), file
     labs = [lab.name for lab in (repository / "labs").glob("*.ipynb")]
-    for start in side_by_side.NOT_MEASURING:
+    for start in side_by_side.BESIDE_OTHERS:
         assert any(f"[{lab}".startswith(start) for lab in labs), start

@@ -19,6 +19,8 @@ from labkit.notebooks.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 MARK = "LABKIT_TEST_RUN"
+# pytest, without the grammar of web addresses that jsonschema compiles for a second at each start, and notebooks lack.
+PYTEST = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; sys.exit(pytest.main())"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def compare() -> Callable[..., Compared]:
 
     def run_nbval(notebook: Path, *options: str, labkit_of: Path = ROOT, patience: float = 10) -> Compared:
         run_id = uuid.uuid4().hex
-        command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
+        command = [sys.executable, "-c", PYTEST, "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
         command += ["--nbval-sanitize-with", str(Path(__file__).with_name("sanitize.cfg")), "-q", "-rf", "--color=no"]
         command += ["-p", "no:cacheprovider", *options, notebook.name]
         environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
