@@ -20,6 +20,7 @@ from bench import (
     clients,
     cloud_predict,
     cloud_upload,
+    cluster,
     codecs,
     environment,
     load,
@@ -55,6 +56,7 @@ MEASURES = {
     "predict": cloud_predict.measure_predict,
     "browser": browser.measure_browser,
     "threads": threads.measure_threads,
+    "cluster": cluster.measure_cluster,
 }
 
 

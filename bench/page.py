@@ -3,7 +3,18 @@
 from pathlib import Path
 from statistics import median
 
-from bench import browser, cloud_predict, cloud_upload, environment, page_bytes, page_times, pictures, report, threads
+from bench import (
+    browser,
+    cloud_predict,
+    cloud_upload,
+    cluster,
+    environment,
+    page_bytes,
+    page_times,
+    pictures,
+    report,
+    threads,
+)
 from bench.page_bytes import Picture
 from bench.words import folded, number, paragraph, table
 from labkit import plot
@@ -35,6 +46,7 @@ def text(run: report.Run, drawn: dict[str, plot.Figure], folder: str) -> str:
         *cloud_predict.section(run),
         *browser.section(run),
         *threads.section(run),
+        *cluster.section(run),
     ]
     lines += _LIMITS
     return "\n".join(lines)

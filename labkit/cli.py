@@ -22,6 +22,7 @@ COMMANDS = {
         "run a program under a local cloud, clean up in a real one",
         "labkit.cloud.command:main",
     ),
+    "cluster": ("run a script as a TensorFlow cluster on this machine", "labkit.cluster.command:main"),
     "run": ("execute labs in a fresh kernel and store their outputs", "labkit.notebooks.run:main"),
     "new": ("lay out a new lab from the template", "labkit.notebooks.template:main"),
     "exercises": ("write the exercise notebooks from the labs", "labkit.notebooks.exercises:main"),

@@ -243,7 +243,7 @@ class LocalCluster:
 
     def _restarted(self) -> bool:
         """Whether a task was lost, and those that depend on it were started again."""
-        lost = [task for task in self._tasks.values() if task.crashed() or task.killed]
+        lost = [task for task in self._tasks.values() if task.crashed() or task.taken_away]
         if any(task.task in self.addresses for task in lost):
             lost += [task for task in self._tasks.values() if task.task in self.addresses and task not in lost]
         for task in lost:

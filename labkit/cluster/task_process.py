@@ -126,9 +126,9 @@ class TaskProcess:
         return self._process is not None and not self._ended_by_us and bool(self._process.exit_code)
 
     @property
-    def killed(self) -> bool:
-        """Whether `kill` ended it, and nobody started it again."""
-        return self._ended_by_us == "killed"
+    def taken_away(self) -> bool:
+        """Whether `kill` or `preempt` ended it before it was done, and nobody started it again."""
+        return self._ended_by_us in ("killed", "preempted") and bool(self._process and self._process.exit_code)
 
     def is_awaited(self) -> bool:
         """Whether it has still to end well."""

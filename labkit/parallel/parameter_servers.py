@@ -104,7 +104,7 @@ class ParameterServers:
         while not condition():
             if time.monotonic() > deadline:
                 raise ClusterError(f"Waited {self._timeout:g} s: {complaint}.")
-            time.sleep(0.005)
+            time.sleep(0.01)
 
     # ---- what workers do
 
