@@ -66,4 +66,4 @@ def test_its_help_imports_no_tensorflow() -> None:
     program += "sys.exit('tensorflow' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "--kill TASK@STEP" in run.stdout
-    assert run.stdout.splitlines()[-1] == "False"
+    assert run.returncode == 0, run.stderr
