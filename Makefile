@@ -24,7 +24,7 @@ lab: $(JAVASCRIPT)
 	@$(BIN)/labkit lab $(ARGS)
 
 test: check $(JAVASCRIPT)
-	@$(BIN)/python -m pytest -n 2 $(ARGS) || { \
+	@$(BIN)/python -m pytest -n 3 $(ARGS) || { \
 	    [ $$? -eq 1 ] || exit 2; \
 	    echo "What failed beside other tests is tried once more alone. Only what fails then has failed:"; \
 	    $(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none $(ARGS); \

@@ -1,7 +1,8 @@
-"""How tests are shared out where several processes run them: ``pytest -n 2``, as `make test` does.
+"""How tests are shared out where several processes run them: ``pytest -n 3``, as `make test` does.
 
 A file's tests stay in one process, because they share servers and models. So do files that share what takes long to
-make or what there can only be one of. The longest go first: nothing is left to do beside a long one that comes late.
+make or what there can only be one of. Each lab is on its own, for labs share nothing. The longest go first: nothing is
+left to do beside a long one that comes late.
 Labs that need all cores to be theirs come last, when nothing else runs.
 """
 
@@ -23,7 +24,7 @@ TOGETHER = {
 }
 LABS = "tests/labs/test_labs.py"
 # Labs whose claims hold beside other tests: bytes, order, counts, and times that lie far apart. Others count cores.
-BESIDE_OTHERS = tuple(f"[{number:02}_" for number in range(9))
+BESIDE_OTHERS = tuple(f"[{number:02}_" for number in (*range(9), 11, 12, 13))
 ALONE = "labs that measure"
 FIRST = (LABS, "docker", "tests/test_threads.py", "tests/test_soak.py")
 
@@ -31,14 +32,14 @@ FIRST = (LABS, "docker", "tests/test_threads.py", "tests/test_soak.py")
 def unit(nodeid: str) -> str:
     """The name of what a test is handed out with."""
     file, _, test = nodeid.partition("::")
-    if file == LABS and "[" in test and not any(lab in test for lab in BESIDE_OTHERS):
-        return ALONE
+    if file == LABS and "[" in test:
+        return f"{file}[{test.partition('[')[2]}" if any(lab in test for lab in BESIDE_OTHERS) else ALONE
     return TOGETHER.get(file, file)
 
 
 def place(nodeid: str) -> int:
     """Units with a smaller one are handed out earlier; those with the same, in the order in which they were found."""
-    name = unit(nodeid)
+    name = unit(nodeid).partition("[")[0]
     return FIRST.index(name) if name in FIRST else len(FIRST) + (name == ALONE)
 
 

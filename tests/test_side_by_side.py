@@ -27,11 +27,11 @@ def test_it(lab):
 
 
 def run(folder: Path, status: int = 0) -> list[tuple[str, ...]]:
-    """What two processes did with these tests, in order: begins or ends, the process, the file, the parameter."""
+    """What three processes did with these tests, in order: begins or ends, the process, the file, the parameter."""
     (folder / "conftest.py").write_text(CONFTEST)
     shutil.copy(side_by_side.__file__, folder)
     log = folder.parent / "log"
-    command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:nbval", "--import-mode=importlib", "-q"]
+    command = [sys.executable, "-m", "pytest", "-n", "3", "-p", "no:nbval", "--import-mode=importlib", "-q"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
         [*command, "tests"],
@@ -53,7 +53,7 @@ def test_what_belongs_together_is_in_one_process_and_what_measures_runs_alone(tm
         (tmp_path / file).write_text(TESTS)
     events = run(tmp_path / "tests")
     assert len(events) == 2 * 3 * len(files)
-    assert {process for _, process, *_ in events} == {"gw0", "gw1"}
+    assert {process for _, process, *_ in events} == {"gw0", "gw1", "gw2"}
     for name in {*side_by_side.TOGETHER.values()}:
         together = {Path(file).name for file, unit in side_by_side.TOGETHER.items() if unit == name}
         assert len({process for _, process, file, _ in events if file in together}) == 1, name

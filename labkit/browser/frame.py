@@ -13,6 +13,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+from labkit import show
 from labkit.browser.devtools import Browser
 
 CHOSEN_BY = "LABKIT_SHOW"
@@ -72,8 +73,7 @@ def fitting_way() -> str:
     """``proxy`` on a hub, ``direct`` in a notebook that somebody has open, else ``picture``."""
     if "JUPYTERHUB_SERVICE_PREFIX" in os.environ:
         return "proxy"
-    # Jupyter's server names the notebook to a kernel that it starts; nbclient and nbval have none.
-    return "direct" if "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ else "picture"
+    return "direct" if show.is_watched() else "picture"
 
 
 def proxied(url: str) -> str:

@@ -1,11 +1,16 @@
 """Checks of lab 13, Run a TensorFlow cluster."""
 
+import re
 from typing import Any
 
 import numpy as np
 
 from labkit.checks import exercise
 from labkit.cluster import LocalCluster
+from labkit.cluster.spec import TYPES
+
+_ROLES = {"chief": ["d:2222"], "worker": ["a:2222", "b:2222"], "ps": ["c:2222"]}
+_CHECKPOINT, _APART, _AGAIN = 4, 3 * 3600, 120  # seconds
 
 
 @exercise(
@@ -18,21 +23,39 @@ from labkit.cluster import LocalCluster
 def _config(answer: Any) -> str | None:
     if not isinstance(answer, dict):
         return f"a dictionary is asked for, not a {type(answer).__name__}"
-    if set(answer) != {"cluster", "task"}:
-        return f"the keys are {', '.join(map(repr, answer))}; TensorFlow reads two others"
+    if not {"cluster", "task"} <= set(answer):
+        return f"the keys are {', '.join(map(repr, answer)) or 'none'}; TensorFlow reads two others"
     cluster, task = answer["cluster"], answer["task"]
-    if not isinstance(cluster, dict) or not all(isinstance(each, list) for each in cluster.values()):
+    if not isinstance(cluster, dict) or not all(isinstance(each, list | tuple) for each in cluster.values()):
         return "the cluster maps each type to a list of addresses"
+    return _wrong_roles(cluster) or _wrong_task(cluster["worker"], task)
+
+
+def _wrong_roles(cluster: dict[Any, Any]) -> str | None:
+    if unknown := [each for each in cluster if each not in TYPES]:
+        return f"TensorFlow knows no type {unknown[0]!r}"
     if "evaluator" in cluster:
         return "there is no evaluator here"
-    everybody = {address for addresses in cluster.values() for address in addresses}
-    if any(":" not in str(address) for address in everybody):
+    if any(":" not in str(address) for addresses in cluster.values() for address in addresses):
         return "an address needs its port"
-    if cluster != {"chief": ["d:2222"], "worker": ["a:2222", "b:2222"], "ps": ["c:2222"]}:
+    if {each: sorted(map(str, addresses)) for each, addresses in cluster.items()} != _ROLES:
         return "some machine has another role than the exercise says, or none"
-    if task == {"type": "worker", "index": 2}:
+    return None
+
+
+def _wrong_task(workers: Any, task: Any) -> str | None:
+    if not isinstance(task, dict) or set(task) != {"type", "index"}:
+        return "the task is a dictionary with a type and an index"
+    if task["type"] != "worker":
+        return f"a worker's TF_CONFIG is asked for, not one for {task['type']!r}"
+    index = task["index"]
+    if isinstance(index, bool) or not isinstance(index, int):
+        return f"the index is {index!r}; it has to be a whole number"
+    if index == len(workers):
         return "the index counts from 0"
-    return None if task == {"type": "worker", "index": 1} else "the task is not the worker on b"
+    if not 0 <= index < len(workers):
+        return "the index counts within the type, and there are two workers"
+    return None if workers[index] == "b:2222" else "this is the TF_CONFIG of the worker on a"
 
 
 @exercise(
@@ -46,14 +69,21 @@ def _config(answer: Any) -> str | None:
 def _between(answer: Any) -> str | None:
     if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
         return f"a number of seconds is asked for, not a {type(answer).__name__}"
-    if abs(answer - (2 * 4 * 3 * 3600) ** 0.5) < 15:
+    square = 2 * _CHECKPOINT * _APART
+    if abs(answer - square**0.5) < 15:
         return None
-    if abs(answer - (4 * 3 * 3600) ** 0.5) < 5:
-        return "a failure costs half the time between two checkpoints, not all of it"
-    if abs(answer - (2 * 4 * 3 * 60) ** 0.5) < 2 or abs(answer - (2 * 4 * 3) ** 0.5) < 1:
-        return "the time between failures has to be in seconds, as the others"
-    if abs(answer - (2 * (4 + 120) * 3 * 3600) ** 0.5) < 20 or abs(answer - (2 * 4 * (3 * 3600 - 120)) ** 0.5) < 0.2:
-        return "starting again costs two minutes however often checkpoints are written"
+    said = {
+        (square / 2) ** 0.5: "a failure costs half the time between two checkpoints, not all of it",
+        (square / 60) ** 0.5: "the time between failures has to be in seconds, as the others",
+        (square / 3600) ** 0.5: "the time between failures has to be in seconds, as the others",
+        (2 * (_CHECKPOINT + _AGAIN) * _APART) ** 0.5: "starting again costs two minutes however often one saves",
+        5 * square**0.5: "that is in steps; seconds are asked for",
+        square: "that is the square of a time",
+        _APART / 2: "that would lose much at each failure, to save a few checkpoints",
+    }
+    for value, sentence in said.items():
+        if abs(answer - value) < 0.02 * value:
+            return sentence
     return f"another time costs less than {answer:.0f} s"
 
 
@@ -70,11 +100,20 @@ def _recovered(answer: Any) -> str | None:
     spec = answer.spec
     if (spec.chief, spec.worker, spec.ps) != (1, 2, 0):
         return f"it has {', '.join(map(str, spec.tasks))}; a chief and two workers are asked for"
+    if answer.state("worker", 1) == "killed":
+        return "worker 1 was killed, and nobody has started it again"
     log = answer.log("worker", 1)
-    if answer.step("chief") < 100 or answer.state("chief") != "finished":
-        return f"the chief is at step {answer.step('chief')}, and {answer.state('chief')}"
-    if "step 60 " not in log.split("restored")[0]:
+    before, restored, _ = log.partition("restored")
+    if restored and not _last_step(before):
+        return "the folder was not new: worker 1 began from a checkpoint"
+    # By all that it printed: who was started again behind the last checkpoint has no step left to print.
+    step, state = _last_step(answer.log("chief")), answer.state("chief")
+    if step < 100 or state != "finished":
+        return f"the chief is at step {step}, and {state}"
+    if _last_step(before) < 60:
         return "worker 1 was killed before it had done 60 steps"
-    if "restored" not in log:
-        return "worker 1 was never started again from a checkpoint"
-    return None
+    return None if restored else "worker 1 was never started again from a checkpoint"
+
+
+def _last_step(log: str) -> int:
+    return max(map(int, re.findall(r"\bstep (\d+) ", log)), default=0)

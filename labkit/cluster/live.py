@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from labkit import show
 from labkit.cluster.task_process import TaskProcess
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class LiveView:
         self._tasks = list(tasks)
         self._table, self._stream = table, stream
         self._in_notebook = _runs_in_a_kernel()
+        self._nobody_looks = self._in_notebook and not show.is_watched() and not stream
         self._next = time.monotonic() + (0.0 if stream else _PATIENCE_SECONDS)
         self._shown_lines = 0
         self._read: dict[Path, int] = {}
@@ -41,8 +43,8 @@ class LiveView:
 
     def update(self) -> None:
         """Show how things are, if it is time to."""
-        if time.monotonic() < self._next:
-            return
+        if self._nobody_looks or time.monotonic() < self._next:
+            return  # nbval would keep every table
         self._next = time.monotonic() + _EVERY_SECONDS
         if self._stream:
             self._print_new_lines()

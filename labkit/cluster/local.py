@@ -195,15 +195,15 @@ class LocalCluster:
         start = time.monotonic()
         with LiveView(self._tasks.values(), self.table, stream) as view:
             while any(task.is_awaited() for task in awaited):
-                if restarts and self._restarted():
+                if not restarts:
+                    self._raise_if_crashed()
+                elif self._restarted():
                     restarts -= 1
-                self._raise_if_crashed()
                 self._raise_if_peers_are_missing()
                 if timeout is not None and time.monotonic() - start > timeout:
                     raise ClusterError(f"The cluster was not done after {timeout:g} s:\n{self.table().to_string()}")
                 view.update()
                 time.sleep(_LOOK_SECONDS)
-        self._raise_if_crashed()
 
     def kill(self, type: str, index: int = 0) -> None:
         """End a task without warning (SIGKILL), as a machine that loses its power does."""

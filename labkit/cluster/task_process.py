@@ -143,11 +143,16 @@ class TaskProcess:
 
     def _listens(self) -> bool:
         if self._entrance:  # psutil looks at our own network
-            rows = [row.split() for row in Path(f"/proc/{self.pid}/net/tcp6").read_text().splitlines()]
-            return any(row[1].endswith(f":{self._port:04X}") and row[3] == _LISTENS for row in rows)
+            return any(map(self._listens_in_own_network, ("tcp", "tcp6")))
         with suppress(psutil.Error):
             connections = psutil.Process(self.pid).net_connections("tcp")
             return any(each.status == psutil.CONN_LISTEN and each.laddr.port == self._port for each in connections)
+        return False
+
+    def _listens_in_own_network(self, protocol: str) -> bool:
+        with suppress(OSError):  # it has just ended, or there is no such protocol
+            rows = [row.split() for row in Path(f"/proc/{self.pid}/net/{protocol}").read_text().splitlines()]
+            return any(row[1].endswith(f":{self._port:04X}") and row[3] == _LISTENS for row in rows)
         return False
 
     def kill(self) -> None:
