@@ -42,7 +42,7 @@ def start(
     gpu: bool = False,
     entrance: Sequence[str] | None = None,
 ) -> ManagedProcess:
-    """Start a Python program and return it at once.
+    """Start a Python program, and return it without waiting for it; the first one waits for TensorFlow's import.
 
     Args:
         command: what stands after ``python`` on a command line: a script and its arguments, or ``-m``, a module and
@@ -56,7 +56,10 @@ def start(
 
     Raises:
         ProcessError: it could not be started.
+        ValueError: both `gpu` and `entrance` are given.
     """
+    if entrance and (gpu or not FORKS):
+        raise ValueError("a program with a network of its own has to be forked: leave out `gpu`, and use Linux")
     given = {**({} if gpu else _QUIET), **_UNBUFFERED, **(env or {})}
     if not FORKS or gpu:
         plain = [sys.executable, *(["-P"] if command[0] == "-m" else []), *command]  # nothing in this folder is meant
@@ -64,7 +67,8 @@ def start(
     log = processes.log_file(name)
     environment = {**os.environ, **given}
     order = {"command": list(command), "log": str(log), "env": environment, "folder": cwd or os.getcwd()}
-    child = _host(environment).fork(**order, entrance=entrance)
+    with _choosing:  # or another thread might end the host meanwhile, for it is idle
+        child = _host(environment).fork(**order, entrance=entrance)
     return processes.watched(ManagedProcess(name, log, child))
 
 
@@ -143,7 +147,11 @@ class _Host:
                     if self.lost:
                         self.end()
         written = self.process.log()
-        raise ProcessError(f"The process that imports TensorFlow ended or did not answer.\n{written}", written)
+        raise ProcessError(
+            "The process that imports TensorFlow ended or did not answer; start again, and another one does it.\n"
+            f"{written}",
+            written,
+        )
 
     def end(self) -> None:
         """Ends it and all that it has started."""
@@ -168,14 +176,13 @@ def _host(env: Mapping[str, str]) -> _Host:
         if name.startswith(_READ_AT_IMPORT) and not name.startswith(_READ_LATER)
     }
     which = (os.getpid(), frozenset(read.items()))
-    with _choosing:
-        host = _hosts.pop(which, None)
-        if host is not None and (host.lost or not host.process.running):
-            host.end()
-            host = None
-        _hosts[which] = host or _Host(read)
-        _end_hosts(keep=_KEPT_HOSTS)
-        return _hosts[which]
+    host = _hosts.pop(which, None)
+    if host is not None and (host.lost or not host.process.running):
+        host.end()
+        host = None
+    _hosts[which] = host or _Host(read)
+    _end_hosts(keep=_KEPT_HOSTS)
+    return _hosts[which]
 
 
 @atexit.register

@@ -37,6 +37,8 @@ def main(descriptor: int) -> None:
                 lines.close()
                 connection.close()
                 _run(order)
+            with suppress(OSError):  # whoever is first, child or we: by the time it is answered it leads its group
+                os.setpgid(pid, pid)
             _running[pid] = None
             answer = {"pid": pid}
         lines.write(json.dumps(answer) + "\n")
@@ -56,10 +58,10 @@ def _poll(pid: int) -> int | None:
 
 def _run(order: dict[str, Any]) -> NoReturn:
     """Be the program, as if ``python`` had been called with its command line, and end with it."""
-    os.setsid()
-    _write_to(order["log"])
     status = 1
     try:
+        os.setpgid(0, 0)
+        _write_to(order["log"])
         os.environ.clear()
         os.environ.update(order["env"])
         os.chdir(order["folder"])

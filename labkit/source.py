@@ -54,6 +54,16 @@ class Source:
         return cls(definition.name, text)
 
 
+def name_of(fn: Callable[..., object] | str) -> str:
+    """The name of a function, or of the one that a text defines.
+
+    Raises:
+        TypeError: `fn` is neither.
+        ValueError: its source cannot be had, or is not exactly one function.
+    """
+    return _only_function(_unindented(fn if isinstance(fn, str) else _text(fn))).name
+
+
 def _text(fn: Callable[..., object]) -> str:
     if not callable(fn):
         raise TypeError(f"a function or its source text is needed, not {fn!r}")

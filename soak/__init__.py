@@ -1,1 +1,4 @@
-"""The model server under load and over time: `make soak`. The tests in `tests/serving/faults` play the same scenes."""
+"""What is under stress for long: the model server under load, clusters whose tasks are killed: `make soak`.
+
+The tests in `tests/serving/faults` and `tests/cluster/test_faults.py` play the same scenes.
+"""

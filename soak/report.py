@@ -13,7 +13,7 @@ import psutil
 
 from soak.large import LargeLoad
 from soak.resources import MIB, Sample, growth_per_hour
-from soak.scenes import FleetResult, LoadResult
+from soak.scenes import FleetResult, KillResult, LoadResult
 
 WARM_UP = 1 / 4  # of a scene: caches, heaps and threads grow to their size in it
 _ALLOWED_GROWTH = 32 * MIB  # by the fitted line, over what was measured after the warm-up
@@ -30,6 +30,7 @@ class Run:
     mixed: LoadResult
     fleet: FleetResult
     large: list[LargeLoad]
+    kills: KillResult
 
     def problems(self) -> list[str]:
         """In words, what was not as it should be."""
@@ -40,6 +41,7 @@ class Run:
         ]
         found += [f"many models: {what}" for what in self.fleet.wrong]
         found += [f"large requests: {what}" for load in self.large for what in load.wrong]
+        found += [f"kills: {what}" for what in self.kills.wrong]
         trend = Trend(settled(self.mixed.samples))
         if trend.seconds >= _JUDGED_FROM and trend.growth > _ALLOWED_GROWTH:
             found.append(f"mixed traffic: {trend.growth / MIB:.0f} MiB more by the fitted line")
@@ -85,9 +87,10 @@ def page(run: Run, picture: str) -> str:
     """The page, in Markdown; `picture` is the file beside it."""
     problems = run.problems()
     lines = [
-        "# Reliability of the embedded server",
+        "# Reliability of the embedded server, and of training in a cluster",
         "",
-        f"Written by `{run.command}`; change the command, not this page. All clients run on the server's machine.",
+        f"Written by `{run.command}`; change the command, not this page. All clients run on the server's machine, all "
+        "tasks of a cluster on one.",
         "",
         *(f"- {key}: {value}" for key, value in machine().items()),
         f"- Result: {'nothing failed' if not problems else 'problems, listed at the end'}",
@@ -96,6 +99,7 @@ def page(run: Run, picture: str) -> str:
         *_mixed(run.mixed, picture),
         *_many(run.fleet),
         *_large(run.large),
+        *_kills(run.kills),
         *_LIMITS,
     ]
     if problems:
@@ -180,12 +184,31 @@ def _large(loads: list[LargeLoad]) -> list[str]:
     ]
 
 
+def _kills(result: KillResult) -> list[str]:
+    return [
+        f"## {result.played.total()} tasks of a cluster killed",
+        "",
+        "Lab 13's program trains; one task is killed (SIGKILL) behind a random step. Mirrored: all that train are "
+        "started again, and every loss and the last evaluation have to be those of a training that was left alone. "
+        "Parameter servers: the last step has to be reached, with all started again from a checkpoint or, when a "
+        "worker died, without.",
+        "",
+        "| task | times |",
+        "| --- | --- |",
+        *(f"| {name} | {count} |" for name, count in result.played.items()),
+        "",
+        f"- {result.seconds:,.0f} s; did not come to the same: {len(result.wrong)}",
+        "",
+    ]
+
+
 _LIMITS = [
     "## What this does not say",
     "",
     "Nothing about networks: all traffic is on one machine. Nothing about GPUs, other operating systems, models of "
     "gigabytes, days instead of minutes, or `tensorflow_model_server` itself. Faults that are played once each (broken "
-    "and locked folders, full disks, jumping clocks, signals, vanishing clients) are tests: `tests/serving/faults`.",
+    "and locked folders, full disks, jumping clocks, signals, vanishing clients; hung and late tasks, damaged "
+    "checkpoints) are tests: `tests/serving/faults`, `tests/cluster/test_faults.py`.",
 ]
 
 

@@ -1,5 +1,7 @@
-"""The four scenes of a run, each with a server of its own, and what each found out."""
+"""The scenes of a run, each with a server or clusters of its own, and what each found out."""
 
+import itertools
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from soak import fleet, large, mixed, server
+from labkit.errors import ClusterError
+from soak import fleet, killing, lab_program, large, mixed, server
 from soak.models import Numbered
 from soak.resources import Sample, Watch
 from soak.swaps import Operator, swap_all
@@ -44,6 +47,15 @@ class FleetResult:
     count: int
     seconds: float
     resident: int
+    wrong: list[str]
+
+
+@dataclass(frozen=True)
+class KillResult:
+    """What killed tasks came to: seconds, how many of each kind were killed, and in words what went wrong."""
+
+    seconds: float
+    played: Counter[str]
     wrong: list[str]
 
 
@@ -112,3 +124,21 @@ def large_requests(work: Path, clients: int, megabytes: int, rounds: int, say: S
             found.append(large.ask(target, clients, megabytes))
             say(f"{clients} x {megabytes} MiB: {found[-1].multiple:.1f} times what was in flight")
     return found
+
+
+def kills(work: Path, count: int, say: Say) -> KillResult:
+    """So many trainings of lab 13 one after the other; each loses one task behind a random step, each task in turn."""
+    program, started = lab_program.script(work / "lab"), time.monotonic()
+    alone = killing.left_alone(program, killing.MIRRORED)
+    played, wrong = Counter[str](), []
+    for spec, role in itertools.islice(itertools.cycle(killing.VICTIMS), count):
+        victim, step = killing.name(spec, role), random.randint(1, killing.LATEST)
+        try:
+            what = killing.wrong(killing.killed(program, spec, role, step), spec, alone)
+        except (ClusterError, TimeoutError) as error:
+            what = str(error)
+        wrong += [f"{victim}, killed behind step {step}: {what}"] if what else []
+        played[victim] += 1
+        if played.total() % max(1, count // 10) == 0:
+            say(f"{played.total()} of {count} tasks killed")
+    return KillResult(time.monotonic() - started, played, wrong)

@@ -1,9 +1,12 @@
 """labkit.preloaded: a program is what it would be with ``python``, but for TensorFlow's import."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit import preloaded
@@ -18,6 +21,13 @@ def run(folder: Path, text: str, *arguments: str, **options: object) -> ManagedP
     wait_until(lambda: not process.running, timeout=60)
     process.stop()
     return process
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def words(process: ManagedProcess) -> list[str]:
@@ -87,6 +97,29 @@ def test_where_nothing_forks_it_is_a_python_of_its_own(tmp_path: Path, monkeypat
 
 
 @pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+def test_a_program_can_be_ended_as_soon_as_it_is_started(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import time\ntime.sleep(600)")
+    for _ in range(20):
+        process = preloaded.start([str(tmp_path / "program.py")], name="program")
+        process.stop(grace=0.0)
+        assert not process.running
+
+
+@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+def test_a_host_that_was_killed_is_followed_by_another(tmp_path: Path) -> None:
+    text = "import os, sys, time\nprint(os.getppid(), flush=True)\ntime.sleep(float(sys.argv[1]))"
+    (tmp_path / "waits.py").write_text(text)
+    process = preloaded.start([str(tmp_path / "waits.py"), "600"], name="waits", env={"TF_A_HOST_OF_ITS_OWN": "1"})
+    host = int(process.wait_for_log(r"(\d+)\n", 60)[1])
+    os.kill(host, signal.SIGKILL)
+    wait_until(lambda: not process.running)
+    assert not runs(process.pid)
+    another = run(tmp_path, text, "0", env={"TF_A_HOST_OF_ITS_OWN": "1"})
+    assert int(words(another)[0]) != host
+    process.stop()
+
+
+@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
 def test_what_it_runs_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = tmp_path / "waits.py"
     script.write_text("import os, pathlib, time\npathlib.Path('pid').write_text(f'{os.getpid()} ')\ntime.sleep(600)")
@@ -98,4 +131,4 @@ def test_what_it_runs_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None
         parent.kill()
         parent.communicate()
     pid = int((tmp_path / "pid").read_text())
-    wait_until(lambda: not Path(f"/proc/{pid}").exists(), timeout=20)
+    wait_until(lambda: not runs(pid), timeout=60)

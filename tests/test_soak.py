@@ -15,10 +15,10 @@ from soak import large, report
 from soak.large import LargeLoad
 from soak.report import Run, Trend, settled
 from soak.resources import MIB, Sample
-from soak.scenes import FleetResult, LoadResult
+from soak.scenes import FleetResult, KillResult, LoadResult
 from soak.target import Target
 
-SMALLEST = ("--swaps=2", "--minutes=0.05", "--models=2", "--clients=2", "--megabytes=1", "--rounds=1")
+SMALLEST = ("--swaps=2", "--minutes=0.05", "--models=2", "--clients=2", "--megabytes=1", "--rounds=1", "--kills=1")
 
 
 def test_the_command(repository: Path, tmp_path: Path) -> None:
@@ -28,7 +28,8 @@ def test_the_command(repository: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "reliability.md").read_text()
     assert "- Result: nothing failed" in page
-    for heading in ("## 2 swaps under load", "minutes of mixed traffic", "## 2 models", "## Large requests at once"):
+    scenes = ("2 swaps under load", "2 models", "Large requests at once", "1 tasks of a cluster killed")
+    for heading in (*(f"## {scene}\n" for scene in scenes), "minutes of mixed traffic"):
         assert heading in page
     assert (tmp_path / "reliability.svg").read_text().startswith("<?xml")
     assert {path.name for path in tmp_path.iterdir()} == {"reliability.md", "reliability.svg"}
@@ -73,7 +74,8 @@ def _samples(growth_per_minute: float) -> list[Sample]:
 def _run(**changes: object) -> Run:
     load = LoadResult(2400.0, 10, {"RestClient": 100}, Counter(), _samples(0.0))
     parts = {"command": "python -m soak", "swaps": load, "mixed": load, "fleet": FleetResult(2, 1.0, 400 * MIB, [])}
-    return Run(**{**parts, "large": [LargeLoad(100 * MIB, 400 * MIB, 600 * MIB, 410 * MIB, ())], **changes})
+    parts |= {"large": [LargeLoad(100 * MIB, 400 * MIB, 600 * MIB, 410 * MIB, ())]}
+    return Run(**{**parts, "kills": KillResult(1.0, Counter({"chief": 1}), []), **changes})
 
 
 def test_the_line_through_memory() -> None:
@@ -96,6 +98,7 @@ PROBLEMS = {
     "a failure under swaps": {"swaps": LoadResult(1.0, 1, {}, Counter({"503: no": 2}), _samples(0.0))},
     "a failure in mixed traffic": {"mixed": LoadResult(1.0, 0, {}, Counter({"mixed up: 1": 1}), _samples(0.0))},
     "a model that does not answer": {"fleet": FleetResult(2, 1.0, 1, ["model-1 over RestClient: 404"])},
+    "a training that lost something": {"kills": KillResult(1.0, Counter(), ["ps, killed behind step 3: it ended"])},
     "a wrong sum": {"large": [LargeLoad(1, 0, 1, 1, ("3.0 instead of 2",))]},
 }
 

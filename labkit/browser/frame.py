@@ -77,9 +77,16 @@ def fitting_way() -> str:
 
 
 def proxied(url: str) -> str:
-    """The path below Jupyter's own address at which jupyter-server-proxy answers for this local address."""
+    """The path below Jupyter's own address at which jupyter-server-proxy answers for this local address.
+
+    Raises:
+        ValueError: the address has no port.
+    """
     parts = urlsplit(url)
-    return f"{_base_url()}proxy/{parts.port}{parts.path or '/'}"
+    if parts.port is None:
+        raise ValueError(f"{url!r} names no port; a page on this machine has one, as in http://127.0.0.1:41234/")
+    query, fragment = (mark + text if text else "" for mark, text in (("?", parts.query), ("#", parts.fragment)))
+    return f"{_base_url()}proxy/{parts.port}{parts.path or '/'}{query}{fragment}"
 
 
 def frame_html(address: str, alt: str, height: int) -> str:

@@ -79,6 +79,7 @@ class LocalCluster:
             ValueError: a function uses names that the script would not know.
         """
         self.spec = spec
+        self._tasks: dict[Task, TaskProcess] = {}
         self._at_the_end = ExitStack()
         with ExitStack() as undo:
             scratch = Path(tempfile.mkdtemp(prefix="cluster-", dir=processes.folder()))
@@ -91,9 +92,10 @@ class LocalCluster:
             self.links = links
             if links is not None:
                 self.addresses = undo.enter_context(links).open(self.addresses)
+            self._tasks = {task: self._process(task, arguments, dict(env or {}), gpu) for task in spec.tasks}
             self._at_the_end = undo.pop_all()
         self._peers_timeout = peers_timeout
-        self._tasks = {task: self._process(task, arguments, env or {}, gpu) for task in spec.tasks}
+        self._over = False
 
     def _process(self, task: Task, arguments: Sequence[str], env: Mapping[str, str], gpu: bool) -> TaskProcess:
         environment = {**env, "TF_CONFIG": self.spec.tf_config(task, self.addresses)}
@@ -105,8 +107,10 @@ class LocalCluster:
         """Start all tasks that were not started yet, and return at once.
 
         Raises:
+            ClusterError: the cluster was stopped.
             ProcessError: one could not be started; none is left running.
         """
+        self._need_not_over()
         try:
             for task in self._tasks.values():
                 if task.log_path() is None:
@@ -118,11 +122,12 @@ class LocalCluster:
 
     def stop(self) -> None:
         """End all tasks. Calling it again does nothing."""
-        for task in self._tasks.values():
-            task.ask_to_end()  # all are asked before any is waited for
-        for task in self._tasks.values():
-            task.stop()
-        self._at_the_end.close()
+        self._over = True
+        with self._at_the_end as at_the_end:  # all of it is done, even if some of it fails or is interrupted
+            for task in self._tasks.values():
+                at_the_end.callback(task.stop)
+            for task in self._tasks.values():
+                task.ask_to_end()  # all are asked before any is waited for
 
     def __enter__(self) -> Self:
         return self.start()
@@ -192,9 +197,17 @@ class LocalCluster:
         awaited = [task for task in self._tasks.values() if task.task.type in (types or self._ending_types())]
         if unknown := [each for each in types if each not in TYPES]:
             raise ValueError(f"there is no task type {unknown[0]!r}; there are {', '.join(TYPES)}")
+        if not awaited:
+            raise ValueError(
+                f"there is no {' or '.join(types)} in this cluster; there are {', '.join(map(str, self.spec.tasks))}"
+            )
         start = time.monotonic()
         with LiveView(self._tasks.values(), self.table, stream) as view:
             while any(task.is_awaited() for task in awaited):
+                if stopped := [str(task.task) for task in awaited if task.stopped and task.is_awaited()]:
+                    raise ClusterError(
+                        f"{', '.join(stopped)} was not started, or was stopped; call `start`, or `restart`"
+                    )
                 if not restarts:
                     self._raise_if_crashed()
                 elif self._restarted():
@@ -206,7 +219,7 @@ class LocalCluster:
                 time.sleep(_LOOK_SECONDS)
 
     def kill(self, type: str, index: int = 0) -> None:
-        """End a task without warning (SIGKILL), as a machine that loses its power does."""
+        """End a task without warning (SIGKILL). Its connections are closed, unlike those of a machine without power."""
         self._one(type, index).kill()
 
     def preempt(self, type: str, index: int = 0) -> None:
@@ -224,8 +237,13 @@ class LocalCluster:
     def restart(self, type: str, index: int = 0) -> None:
         """End a task, if it still runs, and start it anew with the same address."""
         task = self._one(type, index)
+        self._need_not_over()
         task.stop()
         self._start(task)
+
+    def _need_not_over(self) -> None:
+        if self._over:
+            raise ClusterError("this cluster was stopped, and its ports are given back; make another LocalCluster")
 
     def _start(self, task: TaskProcess) -> None:
         task.start()
@@ -262,9 +280,10 @@ class LocalCluster:
                 )
 
     def _raise_if_peers_are_missing(self) -> None:
-        tasks = self._tasks.values()
-        missing = [task for task in tasks if task.seconds() > self._peers_timeout and not task.has_come()]
-        if missing and len(self.addresses) > 1 and not any(task.progress()[0] for task in tasks):
+        late = [task for task in self._tasks.values() if task.seconds() > self._peers_timeout]
+        if len(self.addresses) < 2 or not late or any(task.progress()[0] is not None for task in self._tasks.values()):
+            return
+        if missing := [task for task in late if not task.has_come()]:
             raise self._missing(missing, self._peers_timeout)
 
     def _missing(self, missing: Sequence[TaskProcess], seconds: float) -> ClusterError:

@@ -3,10 +3,12 @@
 TensorFlow's servers listen on every address of a machine, and whoever reaches one can run code in it. So for each port
 there are sockets of ours: one that keeps the number from everybody else, and one on every address but loopback that
 takes, and never answers, whatever comes from elsewhere; the system prefers a socket on the very address to one on all.
-TensorFlow shares the port with them because it is told to (`TF_GRPC_REUSE_PORT`).
+(An address that the machine gets later is not covered.) TensorFlow shares the port with them because it is told to
+(`TF_GRPC_REUSE_PORT`).
 """
 
 import contextlib
+import errno
 import ipaddress
 import socket
 
@@ -30,16 +32,24 @@ class Port:
         Raises:
             OSError: there is none.
         """
-        self._sockets = [_bound("127.0.0.1", 0)]
-        self.number: int = self._sockets[0].getsockname()[1]
+        while not self._taken():
+            self.close()
         self.address = f"127.0.0.1:{self.number}"
         if not _SHARED:
             self.close()
-            return
-        for outside in _other_addresses():
-            with contextlib.suppress(OSError):  # an interface that went down meanwhile
+
+    def _taken(self) -> bool:
+        """Whether a number was free on all addresses, and is ours."""
+        self._sockets = [_bound("127.0.0.1", 0)]
+        self.number: int = self._sockets[0].getsockname()[1]
+        for outside in _other_addresses() if _SHARED else []:
+            try:
                 self._sockets.append(_bound(outside, self.number))
                 self._sockets[-1].listen(1)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False  # else an interface that went down meanwhile
+        return True
 
     def close(self) -> None:
         """Let go of it."""

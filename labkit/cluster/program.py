@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labkit.source import Source
+from labkit.source import Source, name_of
 
 Program = str | Path | Callable[..., object] | Sequence[Callable[..., object]]
 _HEAD = "import keras\nimport numpy as np\nimport tensorflow as tf\n"
@@ -47,8 +47,7 @@ def write_script(functions: Sequence[Callable[..., object] | str], path: str | P
     """
     if not functions:
         raise ValueError("no function was given; the script needs at least the one that it calls")
-    names = [each.partition("(")[0].split()[-1] if isinstance(each, str) else each.__name__ for each in functions]
-    given = [*_GIVEN, *names]
+    given = [*_GIVEN, *map(name_of, functions)]
     sources = [Source.of(each, given, called=each is functions[-1]) for each in functions]
     texts = "\n\n".join(source.text.strip() + "\n" for source in sources)
     path = Path(path)

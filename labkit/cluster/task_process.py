@@ -1,5 +1,6 @@
 """One task of a local cluster: its process, and what is known of it from outside."""
 
+import io
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,8 @@ from labkit.cluster.spec import Task
 from labkit.errors import ClusterError
 from labkit.processes import ManagedProcess
 
-_STEP = re.compile(r"\bstep\s*[=:]?\s*(\d+)", re.IGNORECASE)
-_LOSS = re.compile(r"\bloss\s*[=:]?\s*([-+]?\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)", re.IGNORECASE)
-_TAIL_BYTES = 4096
+_STEP = re.compile(r"\bstep[ \t]*[=:]?[ \t]*(\d+)", re.IGNORECASE)
+_LOSS = re.compile(r"\bloss[ \t]*[=:]?[ \t]*([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)
 _LISTENS = "0A"  # in /proc/net/tcp6, see proc_pid_net(5)
 
 
@@ -58,12 +58,16 @@ class TaskProcess:
         self._listened = False
         self._ended_by_us = ""  # how, in words
         self._paused = False
+        self._seen = 0  # bytes of its log
+        self._step: int | None = None
+        self._loss: float | None = None
 
     def start(self) -> None:
         """Start it; what it printed before is kept."""
         if self._process is not None:
             self._former_logs.append(self._process.log())
         self._ended_by_us, self._paused, self._listened = "", False, False
+        self._seen, self._step, self._loss = 0, None, None
         self._started = time.monotonic()
         self._process = preloaded.start(
             self._command,
@@ -104,9 +108,16 @@ class TaskProcess:
 
     def progress(self) -> tuple[int | None, float | None]:
         """The step and the loss that it printed last."""
-        text = self._tail()
-        steps, losses = _STEP.findall(text), _LOSS.findall(text)
-        return (int(steps[-1]) if steps else None), (float(losses[-1]) if losses else None)
+        with open(self._process.log_path, "rb") if self._process is not None else io.BytesIO() as log:
+            log.seek(self._seen)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        text = whole.decode(errors="replace")
+        self._seen += len(whole) + len(newline)
+        for number in _STEP.findall(text)[-1:]:
+            self._step = int(number)
+        for number in _LOSS.findall(text)[-1:]:
+            self._loss = float(number)
+        return self._step, self._loss
 
     def state(self) -> str:
         """What it is doing, in words."""
@@ -129,6 +140,11 @@ class TaskProcess:
     def taken_away(self) -> bool:
         """Whether `kill` or `preempt` ended it before it was done, and nobody started it again."""
         return self._ended_by_us in ("killed", "preempted") and bool(self._process and self._process.exit_code)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was never started, or `stop` ended it."""
+        return self._process is None or self._ended_by_us == "stopped"
 
     def is_awaited(self) -> bool:
         """Whether it has still to end well."""
@@ -157,17 +173,19 @@ class TaskProcess:
 
     def kill(self) -> None:
         """SIGKILL for it and its children."""
-        for process in self._family():
+        process, family = self._process, self._family()
+        self._ended_by_us = "killed"  # before it is so: somebody may be looking
+        for each in family:
             with suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._ended_by_us = "killed"
-        self.stop()
+                each.kill()
+        assert process is not None
+        process.stop(grace=0.0)
 
     def preempt(self) -> None:
         """SIGTERM for it alone; how it ends is its own affair."""
-        for process in self._family()[:1]:
-            process.terminate()
+        leader, *_ = self._family()
         self._ended_by_us = "preempted"
+        leader.terminate()
 
     def pause(self) -> None:
         """Stop it and its children from running."""
@@ -203,11 +221,3 @@ class TaskProcess:
                 leader = psutil.Process(self.pid)
                 return [leader, *leader.children(recursive=True)]
         raise ClusterError(f"{self.task} does not run: {self.state()}")
-
-    def _tail(self) -> str:
-        path = self.log_path()
-        if path is None or not path.exists():
-            return ""
-        with open(path, "rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            return file.read().decode(errors="replace")

@@ -44,6 +44,9 @@ class TensorBoard:
             if "No module named 'tensorboard'" in error.log:
                 raise EnvironmentProblem("TensorBoard is not installed: pip install tensorboard") from None
             raise
+        except BaseException:  # Ctrl-C
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End it. Calling it again does nothing."""

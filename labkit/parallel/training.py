@@ -116,9 +116,10 @@ def _work(servers: ParameterServers, plan: Plan) -> None:
         sent = time.perf_counter()
         if plan.mode == "sync":
             servers.wait(version + 1)
+        waited = time.perf_counter() - sent
         record = {"worker": servers.index, "read": version, "applied_at": version + staleness, "staleness": staleness}
         record |= {"applied": plan.rule(staleness) > 0, "loss": float(digits.loss(values, images, labels))}
-        recorder.write(**record, seconds=sent - start, waited=time.perf_counter() - sent)
+        recorder.write(**record, seconds=sent - start, waited=waited)
         print(f"step {version} loss {record['loss']:.4f}", flush=True)
         if own_step % _TELL_EVERY == 0:
             _save(servers, plan)

@@ -195,7 +195,7 @@ def test_nobody_else_gets_a_port_and_nobody_outside_gets_through(tmp_path: Path)
             other.bind(("0.0.0.0", int(port)))
         with socket.create_connection((host, int(port)), timeout=10) as inside:
             assert inside.recv(9)[3] == 4, "HTTP/2 begins with its settings"
-        for outside in own_addresses():
+        for outside in own_addresses():  # none on a machine without a network, where there is nothing to keep out
             with socket.create_connection((outside, int(port)), timeout=10) as stranger:
                 stranger.settimeout(0.3)
                 with pytest.raises(TimeoutError):
@@ -225,6 +225,9 @@ def test_nothing_is_left_when_the_block_ends_or_fails(waiting: Cluster) -> None:
     waiting.pause("worker", 0)
     with pytest.raises(KeyError), waiting:
         raise KeyError
+    for again in (waiting.start, lambda: waiting.restart("worker", 0)):
+        with pytest.raises(ClusterError, match=r"this cluster was stopped.*; make another LocalCluster"):
+            again()
     assert not any(map(psutil.pid_exists, pids))
     assert not folder.exists()
 
@@ -246,7 +249,7 @@ input()
     finally:
         parent.kill()
         parent.communicate()
-    wait_until(lambda: not any(map(runs, pids)), timeout=20)
+    wait_until(lambda: not any(map(runs, pids)), timeout=60)
 
 
 def runs(pid: int) -> bool:
@@ -254,6 +257,22 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_progress_is_what_was_printed_last_however_long_ago(tmp_path: Path) -> None:
+    text = "print('step 7 loss=-inf')\nprint('x' * 9000)\nprint('30ms/step')\nprint(1)"
+    with LocalCluster(ClusterSpec(chief=1), wrote(tmp_path, text)) as cluster:
+        cluster.wait(timeout=60)
+        assert (cluster.step("chief"), cluster.table()["loss"].iloc[0]) == (7, "-inf")
+
+
+def test_who_was_never_started_is_not_waited_for(tmp_path: Path) -> None:
+    cluster = LocalCluster(ClusterSpec(chief=1), wrote(tmp_path, "pass"))
+    with pytest.raises(ClusterError, match="chief 0 was not started, or was stopped; call `start`, or `restart`"):
+        cluster.wait(timeout=60)
+    with pytest.raises(ValueError, match="there is no evaluator in this cluster; there are chief 0"):
+        cluster.wait("evaluator", timeout=60)
+    cluster.stop()
 
 
 def test_a_given_folder_stays(tmp_path: Path) -> None:
