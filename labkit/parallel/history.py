@@ -63,7 +63,7 @@ class History:
 
         Columns: `worker`; `read`, the version whose values it is of; `applied_at`, the version that it met;
         `staleness`, their difference; `applied`, False if it was dropped; `loss` of the values read, over all examples;
-        `seconds`, from the pull to the end of the push; `waited`, with sync the seconds after that, until the next version.
+        `seconds`, from the pull to the end of the push; `waited`, with sync the seconds until the next version.
         """
         return self._table.copy()
 
