@@ -46,7 +46,8 @@ class Source:
             _check_arguments(definition)
         if unknown := sorted(_outside_names(text) - {definition.name, *given}):
             names = ", ".join(f"`{name}`" for name in unknown)
-            have = ", ".join(f"`{name}`" for name in given)
+            *others, last = [f"`{name}`" for name in given]
+            have = f"{', '.join(others)} and {last}"
             raise ValueError(
                 f"`{definition.name}` uses {names} from outside, but {_RULE}, where only {have} are given. Import or "
                 f"define {names} inside `{definition.name}`."

@@ -25,8 +25,9 @@ def functions(lab: Path = LAB) -> list[str]:
         for node in ast.parse(cell.source).body if cell.cell_type == "code" else ():
             if isinstance(node, ast.FunctionDef):
                 defined[node.name] = ast.get_source_segment(cell.source, node) or ""
-            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "parts":
-                names = [ast.unparse(each) for each in getattr(node.value, "elts", [])]
+            elif ast.unparse(node).startswith(("parts = [", "parts += [")):
+                before = names if isinstance(node, ast.AugAssign) else []
+                names = [*before, *(ast.unparse(each) for each in node.value.elts)]
     if not names:
         raise ValueError(f"{lab} names no functions in `parts = [...]`, of which its script is made")
     return [defined[name] for name in names]

@@ -43,7 +43,7 @@ def needs(size, *, depth, known=3):
 @pytest.mark.parametrize(
     ("fn", "message"),
     [
-        (uses_the_notebook, "`uses_the_notebook` uses `matrix` from outside.*only `tf`, `np` are given.*Import or"),
+        (uses_the_notebook, "`uses_the_notebook` uses `matrix` from outside.*only `tf` and `np` are given.*Import or"),
         (closure(), "`inner` uses `other`, `secret` from outside"),
         (needs, "`needs` needs `size`, `depth`, but it is called without arguments"),
         (lambda: good, "a lambda was given"),

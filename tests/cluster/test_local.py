@@ -295,7 +295,11 @@ def needs_an_argument(steps: int) -> None:
     ("program", "kind", "message"),
     [
         ("no/such/train.py", FileNotFoundError, "train.py is no file; pass the path of a Python script, or functions"),
-        (needs_the_notebook, ValueError, "`needs_the_notebook` uses `ALL` from outside.*only `keras`, `np`, `tf`"),
+        (
+            needs_the_notebook,
+            ValueError,
+            "`needs_the_notebook` uses `ALL` from outside.*only `keras`, `np`, `tf` and `",
+        ),
         (needs_an_argument, ValueError, "`needs_an_argument` needs `steps`, but it is called without arguments"),
         ([], ValueError, "no function was given"),
         (7, TypeError, "the program is 7; pass the path of a script, a function, or a list"),
