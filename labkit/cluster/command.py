@@ -23,7 +23,9 @@ def main(argv: Sequence[str]) -> int:
         ClusterError: a task crashed, or the time was over.
     """
     parser = _parser()
-    options = parser.parse_args(argv)
+    at = list(argv).index("--") if "--" in argv else len(argv)
+    options = parser.parse_intermixed_args(argv[:at])
+    options.arguments += argv[at + 1 :]
     try:
         spec = ClusterSpec(**{kind: getattr(options, kind) for kind in TYPES})
         losses = [_loss(text, spec) for text in options.kill]

@@ -36,6 +36,12 @@ def test_a_task_is_lost_all_start_again_and_end(script: str, tmp_path: Path, cap
         assert [line for line in lines if task in line and not line.startswith("[labkit]")][-1] == f"[{task}] step 300"
 
 
+def test_what_stands_behind_two_dashes_is_the_script_s(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    (tmp_path / "says.py").write_text("import sys\nprint(*sys.argv[1:])")
+    assert cli.main(["cluster", str(tmp_path / "says.py"), "--worker", "1", "data", "--", "--worker", "9"]) == 0
+    assert "[worker 0] data --worker 9" in capfd.readouterr().out
+
+
 def test_without_restarts_a_crash_is_exit_status_1(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     (tmp_path / "fails.py").write_text("raise OSError('the disk is full')")
     assert cli.main(["cluster", str(tmp_path / "fails.py"), "--worker", "1"]) == 1
