@@ -16,7 +16,7 @@ help:
 	@echo "make check        check the style only"
 	@echo "make labs         execute all labs again and store their outputs"
 	@echo "make bench        measure REST against gRPC, the model server beside others, the local cloud (ARGS=--quick for a short run)"
-	@echo "make soak         load the model server, kill tasks of clusters, an hour in all; writes docs/reliability.md (ARGS=--quick: three minutes)"
+	@echo "make soak         load the model server, kill tasks of clusters, an hour in all; writes docs/reliability*.md (ARGS=--quick: three minutes)"
 	@echo "make lock         write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make fresh-clean  remove the environment, caches and everything the labs wrote"
 

@@ -23,14 +23,13 @@ _PACKAGES = ("tensorflow", "grpcio", "httptools", "uvloop", "numpy")
 
 @dataclass(frozen=True)
 class Run:
-    """All scenes of a run, and the command that started it."""
+    """All scenes with the model server, and the command that started them."""
 
     command: str
     swaps: LoadResult
     mixed: LoadResult
     fleet: FleetResult
     large: list[LargeLoad]
-    kills: KillResult
 
     def problems(self) -> list[str]:
         """In words, what was not as it should be."""
@@ -41,7 +40,6 @@ class Run:
         ]
         found += [f"many models: {what}" for what in self.fleet.wrong]
         found += [f"large requests: {what}" for load in self.large for what in load.wrong]
-        found += [f"kills: {what}" for what in self.kills.wrong]
         trend = Trend(settled(self.mixed.samples))
         if trend.seconds >= _JUDGED_FROM and trend.growth > _ALLOWED_GROWTH:
             found.append(f"mixed traffic: {trend.growth / MIB:.0f} MiB more by the fitted line")
@@ -84,23 +82,28 @@ def machine() -> dict[str, str]:
 
 
 def page(run: Run, picture: str) -> str:
-    """The page, in Markdown; `picture` is the file beside it."""
-    problems = run.problems()
+    """The page on the model server, in Markdown; `picture` is the file beside it."""
+    title = "# Reliability of the embedded server"
+    scenes = [*_swaps(run.swaps), *_mixed(run.mixed, picture), *_many(run.fleet), *_large(run.large)]
+    return _page(title, run.command, "All clients run on the server's machine.", scenes + _LIMITS, run.problems())
+
+
+def clusters_page(command: str, kills: KillResult) -> str:
+    """The page on killed tasks of clusters, in Markdown."""
+    title = "# Reliability of training in a cluster"
+    return _page(title, command, "All tasks run on one machine.", _kills(kills) + _LIMITS_OF_CLUSTERS, kills.wrong)
+
+
+def _page(title: str, command: str, where: str, scenes: list[str], problems: list[str]) -> str:
     lines = [
-        "# Reliability of the embedded server, and of training in a cluster",
+        title,
         "",
-        f"Written by `{run.command}`; change the command, not this page. All clients run on the server's machine, all "
-        "tasks of a cluster on one.",
+        f"Written by `{command}`; change the command, not this page. {where}",
         "",
         *(f"- {key}: {value}" for key, value in machine().items()),
         f"- Result: {'nothing failed' if not problems else 'problems, listed at the end'}",
         "",
-        *_swaps(run.swaps),
-        *_mixed(run.mixed, picture),
-        *_many(run.fleet),
-        *_large(run.large),
-        *_kills(run.kills),
-        *_LIMITS,
+        *scenes,
     ]
     if problems:
         lines += ["", "## Problems", "", *(f"- {problem}" for problem in problems)]
@@ -207,8 +210,14 @@ _LIMITS = [
     "",
     "Nothing about networks: all traffic is on one machine. Nothing about GPUs, other operating systems, models of "
     "gigabytes, days instead of minutes, or `tensorflow_model_server` itself. Faults that are played once each (broken "
-    "and locked folders, full disks, jumping clocks, signals, vanishing clients; hung and late tasks, damaged "
-    "checkpoints) are tests: `tests/serving/faults`, `tests/cluster/test_faults.py`.",
+    "and locked folders, full disks, jumping clocks, signals, vanishing clients) are tests: `tests/serving/faults`.",
+]
+_LIMITS_OF_CLUSTERS = [
+    "## What this does not say",
+    "",
+    "Nothing about machines that vanish, networks, GPUs or other operating systems: processes are killed, on one "
+    "machine. Faults that are played once each (hung and late tasks, full disks, damaged checkpoints, preemption) are "
+    "tests: `tests/cluster/test_faults.py`.",
 ]
 
 

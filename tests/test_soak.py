@@ -26,13 +26,14 @@ def test_the_command(repository: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "soak", "--quick", *SMALLEST, f"--to={tmp_path}"]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, env={**os.environ})
     assert done.returncode == 0, done.stdout + done.stderr
-    page = (tmp_path / "reliability.md").read_text()
-    assert "- Result: nothing failed" in page
-    scenes = ("2 swaps under load", "2 models", "Large requests at once", "1 tasks of a cluster killed")
-    for heading in (*(f"## {scene}\n" for scene in scenes), "minutes of mixed traffic"):
-        assert heading in page
-    assert (tmp_path / "reliability.svg").read_text().startswith("<?xml")
-    assert {path.name for path in tmp_path.iterdir()} == {"reliability.md", "reliability.svg"}
+    page, clusters = (tmp_path / f"{name}.md" for name in ("reliability", "reliability-clusters"))
+    for heading in ("## 2 swaps under load\n", "## 2 models\n", "## Large requests at once\n", "of mixed traffic\n"):
+        assert heading in page.read_text()
+    assert "## 1 tasks of a cluster killed\n" in clusters.read_text()
+    assert all("- Result: nothing failed" in written.read_text() for written in (page, clusters))
+    picture = tmp_path / "reliability.svg"
+    assert picture.read_text().startswith("<?xml")
+    assert set(tmp_path.iterdir()) == {page, clusters, picture}
 
 
 def test_it_is_stopped(repository: Path, tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_it_is_stopped(repository: Path, tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         rest = running.stdout.read()
     assert running.returncode == 130, rest
-    assert rest.splitlines()[-1] == "stopped; nothing is written"
+    assert rest.splitlines()[-1] == "stopped; what was not finished is not written"
     assert "Traceback" not in rest
     assert servers and psutil.wait_procs(servers, timeout=30)[1] == []
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("soak-") or path.name == "page"]
@@ -75,7 +76,7 @@ def _run(**changes: object) -> Run:
     load = LoadResult(2400.0, 10, {"RestClient": 100}, Counter(), _samples(0.0))
     parts = {"command": "python -m soak", "swaps": load, "mixed": load, "fleet": FleetResult(2, 1.0, 400 * MIB, [])}
     parts |= {"large": [LargeLoad(100 * MIB, 400 * MIB, 600 * MIB, 410 * MIB, ())]}
-    return Run(**{**parts, "kills": KillResult(1.0, Counter({"chief": 1}), []), **changes})
+    return Run(**{**parts, **changes})
 
 
 def test_the_line_through_memory() -> None:
@@ -98,7 +99,6 @@ PROBLEMS = {
     "a failure under swaps": {"swaps": LoadResult(1.0, 1, {}, Counter({"503: no": 2}), _samples(0.0))},
     "a failure in mixed traffic": {"mixed": LoadResult(1.0, 0, {}, Counter({"mixed up: 1": 1}), _samples(0.0))},
     "a model that does not answer": {"fleet": FleetResult(2, 1.0, 1, ["model-1 over RestClient: 404"])},
-    "a training that lost something": {"kills": KillResult(1.0, Counter(), ["ps, killed behind step 3: it ended"])},
     "a wrong sum": {"large": [LargeLoad(1, 0, 1, 1, ("3.0 instead of 2",))]},
 }
 
@@ -110,6 +110,13 @@ def test_problems_are_told(title: str) -> None:
     page = report.page(run, "picture.svg")
     assert "- Result: problems, listed at the end" in page
     assert f"- {run.problems()[0]}" in page.splitlines()
+
+
+def test_a_training_that_lost_something_is_told() -> None:
+    lost = KillResult(1.0, Counter({"ps": 2}), ["ps, killed behind step 3: it ended"])
+    page = report.clusters_page("python -m soak clusters", lost)
+    assert "- Result: problems, listed at the end" in page
+    assert "- ps, killed behind step 3: it ended" in page.splitlines()
 
 
 def test_memory_is_not_judged_by_seconds_in_which_the_server_grows_to_its_size() -> None:
