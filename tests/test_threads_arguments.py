@@ -192,5 +192,3 @@ def test_the_public_names_are_these_and_exist() -> None:
     for name in threads.__all__:
         assert getattr(threads, name).__name__ == name
     assert set(threads.__all__) <= set(dir(threads))
-    with pytest.raises(AttributeError, match="its public names are Measurement, Measurements, amdahl"):
-        threads.threads  # noqa: B018

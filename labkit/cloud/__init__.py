@@ -3,16 +3,6 @@
 Loaded on first use: the local cloud's process lives in this package too and must not import the session's side.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from labkit.cloud.session import Cloud, cloud
-
-__all__ = ["Cloud", "cloud"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("labkit.cloud.session"), name)
-    raise AttributeError(f"module 'labkit.cloud' has no attribute {name!r}; its public names are {', '.join(__all__)}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

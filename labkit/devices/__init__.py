@@ -3,30 +3,6 @@
 The public names are loaded on first use, so that importing this costs milliseconds and imports no TensorFlow.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from labkit.devices.placement import Placement, place
-    from labkit.devices.trace import Event, Trace, record
-
-_MODULES = {
-    "Event": "trace",
-    "Placement": "placement",
-    "Trace": "trace",
-    "place": "placement",
-    "record": "trace",
-}
-__all__ = ["Event", "Placement", "Trace", "place", "record"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"labkit.devices.{_MODULES[name]}"), name)
-    raise AttributeError(
-        f"module 'labkit.devices' has no attribute {name!r}; its public names are {', '.join(__all__)}"
-    )
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

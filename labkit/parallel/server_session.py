@@ -7,7 +7,7 @@ manager of collective operations) that the connections before it still use. Sess
 This module imports TensorFlow.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,11 @@ class ServerSession:
         graph: all parts so far.
     """
 
-    def __init__(self, cluster: Mapping[str, Sequence[str]], task: str, index: int) -> None:
-        """Waits until all servers are there."""
+    def __init__(self, target: str, sees: Sequence[str]) -> None:
+        """Connects to the server at `target`, and waits until all tasks that it `sees` (``/job:ps``) are there."""
         self.graph = tf.Graph()
-        self._server = tf.distribute.Server(cluster, job_name=task, task_index=index)
-        # Only the servers and this task: workers that see each other wait for each other.
-        config = tf.compat.v1.ConfigProto(device_filters=["/job:ps", f"/job:{task}/task:{index}"])
-        self._session = tf.compat.v1.Session(self._server.target, graph=self.graph, config=config)
+        config = tf.compat.v1.ConfigProto(device_filters=list(sees))
+        self._session = tf.compat.v1.Session(target, graph=self.graph, config=config)
         self._built: dict[Any, Any] = {}
 
     def run(self, part: Callable[..., Any], **inputs: Any) -> Any:

@@ -24,8 +24,8 @@ import numpy as np
 import tensorflow as tf
 
 from labkit.errors import ClusterError
-from labkit.parallel.parameter_servers import ParameterServers, _take_from, ops
 from labkit.parallel.server_session import ServerSession
+from labkit.parallel.shared_variables import FIRST, Placed, SharedVariables, take_from
 from labkit.parallel.tf_config import read_tf_config
 
 
@@ -72,62 +72,37 @@ def pass_on(variables: Mapping[str, np.ndarray], root: str, learning_rate: float
     """
     cluster, _, _ = read_tf_config()
     workers, server = len(cluster.get("worker", [])), tf.distribute.Server(cluster, job_name="ps", task_index=0)
-    own = _OneServer(server.target, variables, workers=workers or 1, leads=not workers, timeout=timeout)
+    own = _OneServer(server.target, variables, workers or 1, timeout)
     if not workers:
+        own.fill(variables)
         server.join()
-    above = _OneServer(f"grpc://{root}", variables, workers=1, leads=False, timeout=timeout)
+    own.wait_until_filled()
+    above = _OneServer(f"grpc://{root}", variables, 1, timeout)
+    above.wait_until_filled()
     while True:
         average = own.take()
         above.push(average, above.version(), learning_rate)
         own.renew(above.pull()[1])
 
 
-class _Reached(ServerSession):
-    """A session that runs on the server with this address; the task needs no server of its own for it."""
-
-    def __init__(self, target: str) -> None:
-        self.graph = tf.Graph()
-        config = tf.compat.v1.ConfigProto(device_filters=["/job:ps"])
-        self._session = tf.compat.v1.Session(target, graph=self.graph, config=config)
-        self._built: dict[Any, Any] = {}
-
-
-class _OneServer(ParameterServers):
+class _OneServer(SharedVariables):
     """All variables on one server: that of this task, as a group's workers see it, or the root."""
 
-    def __init__(
-        self, target: str, variables: Mapping[str, np.ndarray], *, workers: int, leads: bool, timeout: float
-    ) -> None:
-        self.task, self.index, self.workers, self.leads, self._timeout = "ps", 0, workers, leads, timeout
-        self._first = self._here = "/job:ps/task:0/device:CPU:0"
-        self._place = dict.fromkeys(variables, self._first)
-        self._shapes = {name: np.shape(value) for name, value in variables.items()}
-        session = _Reached(target)
-        self._run = session.run
-        with session.graph.as_default():
-            self._find_by_name()
-        self._fill_or_wait(variables, None)
+    def __init__(self, target: str, variables: Mapping[str, np.ndarray], workers: int, timeout: float) -> None:
+        placed = {name: Placed(FIRST, np.shape(value)) for name, value in variables.items()}
+        super().__init__(ServerSession(target, ["/job:ps"]), placed, here=FIRST, workers=workers, timeout=timeout)
 
     def take(self) -> dict[str, np.ndarray]:
         """Wait for gradients of all workers, and return their average."""
-        self._wait(
-            lambda: int(self._run(self._count)) >= self.workers,
-            f"{self.workers} workers' gradients are needed and did not come",
-        )
+        self._wait_for_gradients(self.workers)
         return self._run(self._averages, required=np.int32(self.workers))
 
     def _averages(self, required: Any) -> dict[str, Any]:
-        with tf.device(self._first):
-            who = _take_from(self._who, required)
+        with tf.device(FIRST):
+            who = take_from(self._who, required)
             with tf.control_dependencies([who]):
-                return {name: _take_from(each, required) for name, each in self._sums.items()}
+                return {name: take_from(each, required) for name, each in self._sums.items()}
 
     def renew(self, values: Mapping[str, np.ndarray]) -> None:
         """Take these values over, as the next version. (Taking has moved the accumulators on by one, too.)"""
-        self._run(self._take_over, values=dict(values))
-
-    def _take_over(self, values: dict[str, Any]) -> Any:
-        with tf.device(self._first):
-            done = [ops.AssignVariableOp(resource=self._variables[name], value=value) for name, value in values.items()]
-            with tf.control_dependencies(done):  # last: who sees a version finds values
-                return ops.AssignAddVariableOp(resource=self._version, value=tf.ones([], tf.int64))
+        self.fill(values, self.version() + 1)

@@ -3,32 +3,6 @@
 The public names are loaded on first use, so that importing this costs milliseconds and imports no TensorFlow.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from labkit.threads.measurements import Measurement, Measurements
-    from labkit.threads.measuring import measure
-    from labkit.threads.speedup import amdahl, fit_parallel_share, speedup_picture
-
-_MODULES = {
-    "Measurement": "measurements",
-    "Measurements": "measurements",
-    "amdahl": "speedup",
-    "fit_parallel_share": "speedup",
-    "measure": "measuring",
-    "speedup_picture": "speedup",
-}
-__all__ = ["Measurement", "Measurements", "amdahl", "fit_parallel_share", "measure", "speedup_picture"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"labkit.threads.{_MODULES[name]}"), name)
-    raise AttributeError(
-        f"module 'labkit.threads' has no attribute {name!r}; its public names are {', '.join(__all__)}"
-    )
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,19 +3,12 @@
 import subprocess
 import sys
 
-import pytest
-
 from labkit import bench
 
 
 def test_every_public_name_is_there() -> None:
     assert set(bench.__all__) <= set(dir(bench))
     assert all(getattr(bench, name) for name in bench.__all__)
-
-
-def test_another_name_is_not() -> None:
-    with pytest.raises(AttributeError, match=r"'clsoed_loop'; its public names are CountingRelay, .*, wire"):
-        _ = bench.clsoed_loop
 
 
 def test_none_imports_tensorflow() -> None:

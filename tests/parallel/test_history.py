@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 
-import labkit.parallel
 from labkit.parallel import History, Recorder, TopK, drop_over, keep_all, scale_down, to_float16, wire_bytes
 
 
@@ -90,8 +89,3 @@ def test_top_k_refuses_no_share(share):
 def test_reading_a_history_imports_no_tensorflow():
     program = "import sys, labkit.parallel as p; p.History, p.TopK, p.keep_all; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_unknown_names_are_told():
-    with pytest.raises(AttributeError, match="its public names are History"):
-        labkit.parallel.nothing  # noqa: B018

@@ -1,0 +1,3 @@
+from .session import Cloud, cloud
+
+__all__ = ["Cloud", "cloud"]
