@@ -6,6 +6,7 @@ as any other and imports TensorFlow itself.
 """
 
 import atexit
+import itertools
 import json
 import os
 import signal
@@ -112,6 +113,7 @@ class _Host:
         ours.settimeout(_START_SECONDS)
         self._children: list[_Forked] = []
         self._connection, self._lines = ours, ours.makefile("rw")
+        self._numbers = itertools.count()  # of orders
         self.lost = False
 
     def fork(self, **order: Any) -> _Forked:
@@ -134,24 +136,30 @@ class _Host:
         """
         with self._lock:
             if not self.lost:
-                self.lost = True  # until its answer is here: whatever interrupts this, Ctrl-C too, leaves it on its way
+                number = next(self._numbers)
                 try:
-                    self._lines.write(json.dumps(order) + "\n")
+                    self._lines.write(json.dumps({"number": number, **order}) + "\n")
                     self._lines.flush()
-                    answer = json.loads(self._lines.readline())
-                    self.lost = False
+                    while (answer := json.loads(self._lines.readline()))["number"] != number:
+                        self._drop(answer)
                     return answer
                 except (OSError, ValueError):  # it is gone, or silent
-                    pass
-                finally:
-                    if self.lost:
+                    self.end()
+                except BaseException:  # Ctrl-C: the answer is still on its way
+                    if all(child.status is not None for child in self._children):
                         self.end()
+                    raise
         written = self.process.log()
         raise ProcessError(
             "The process that imports TensorFlow ended or did not answer; start again, and another one does it.\n"
             f"{written}",
             written,
         )
+
+    def _drop(self, answer: dict[str, Any]) -> None:
+        """The answer to an order that was interrupted; a program that it started is nobody's."""
+        if "pid" in answer:
+            process_guard.end_group(answer["pid"], grace=0.0)
 
     def end(self) -> None:
         """Ends it and all that it has started."""

@@ -41,7 +41,7 @@ def main(descriptor: int) -> None:
                 os.setpgid(pid, pid)
             _running[pid] = None
             answer = {"pid": pid}
-        lines.write(json.dumps(answer) + "\n")
+        lines.write(json.dumps({"number": order["number"], **answer}) + "\n")
         lines.flush()
     for pid in _running:
         if _poll(pid) is None:

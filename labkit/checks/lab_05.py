@@ -46,7 +46,7 @@ def _split(answer: Any) -> str | None:
 )
 def _six(answer: Any) -> str | None:
     if not hasattr(answer, "completion_stats"):
-        return f"the job that batch_predict returns is asked for, not a {type(answer).__name__}"
+        return f"the job that batch_predict returns is asked for; yours is of type {type(answer).__name__}"
     source = list(answer.gca_resource.input_config.gcs_source.uris)
     if not any(uri.endswith("batch/six.jsonl") for uri in source):
         return f"this job has read {', '.join(source) or 'nothing'}"

@@ -22,7 +22,7 @@ _BYTES_OF_FLOAT32 = 4
 )
 def _slim(answer: Any) -> str | None:
     if not isinstance(answer, str | os.PathLike):
-        return f"the folder of the web model is asked for, not a {type(answer).__name__}"
+        return f"the folder of the web model is asked for; yours is of type {type(answer).__name__}"
     description = Path(answer) / "model.json"
     if not description.is_file():
         return f"there is no model.json in {Path(answer).name}"

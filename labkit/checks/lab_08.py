@@ -22,7 +22,7 @@ _VGG16_WEIGHTS = 138_357_544
 )
 def _lean(answer: Any) -> str | None:
     if not isinstance(answer, Placement):
-        return f"what `place` returns is asked for, not a {type(answer).__name__}"
+        return f"what `place` returns is asked for; yours is of type {type(answer).__name__}"
     result = np.asarray(answer.result)
     if result.shape != (1024,):
         return f"the result's shape is {result.shape}; a sum for each of 1,024 rows is asked for"
@@ -74,7 +74,7 @@ def _weeks(answer: Any) -> str | None:
     if answer is None:
         return "renting costs more than the power for an hour, so one day it has paid"
     if not isinstance(answer, int | float | np.integer | np.floating) or isinstance(answer, bool):
-        return f"a number of weeks is asked for, not a {type(answer).__name__}"
+        return f"a number of weeks is asked for; yours is of type {type(answer).__name__}"
     exact = 3600 / (1.60 - 0.70 * 0.25) / 45
     if answer == np.ceil(exact):
         return None

@@ -18,7 +18,7 @@ from labkit.threads import Measurement, Measurements
 )
 def _time(answer: Any) -> str | None:
     if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
-        return f"a number of milliseconds is asked for, not a {type(answer).__name__}"
+        return f"a number of milliseconds is asked for; yours is of type {type(answer).__name__}"
     if abs(answer - 15) < 0.01:
         return None
     if abs(answer - 40 / 15) < 0.01:
@@ -39,7 +39,7 @@ def _time(answer: Any) -> str | None:
 )
 def _larger(answer: Any) -> str | None:
     if not isinstance(answer, Measurements):
-        return f"what `measure` returns is asked for, not a {type(answer).__name__}"
+        return f"what `measure` returns is asked for; yours is of type {type(answer).__name__}"
     if [one.intra for one in answer] != [1, 2]:
         return f"intra was {', '.join(str(one.intra) for one in answer)}; one thread and two are asked for"
     one, two = answer
@@ -64,7 +64,7 @@ def _two_at_a_time(answer: Any) -> str | None:
     if isinstance(answer, Measurements) and len(answer) == 1:
         answer = answer[0]
     if not isinstance(answer, Measurement):
-        return f"what `measure` returns for one setting is asked for, not a {type(answer).__name__}"
+        return f"what `measure` returns for one setting is asked for; yours is of type {type(answer).__name__}"
     if answer.inter < 4:
         return f"it was measured with {answer.inter} inter-op threads; ask for four"
     if answer.trace is None:

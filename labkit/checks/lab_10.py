@@ -20,7 +20,7 @@ _ROW = 4 * 64 * 32 * 32  # bytes of one row of all 64 pictures
 )
 def _bytes(answer: Any) -> str | None:
     if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
-        return f"a number of bytes is asked for, not a {type(answer).__name__}"
+        return f"a number of bytes is asked for; yours is of type {type(answer).__name__}"
     if answer == 3 * _INPUT + 3 * _INPUT // 4:
         return None
     said = {
@@ -43,7 +43,7 @@ def _bytes(answer: Any) -> str | None:
 )
 def _together(answer: Any) -> Any:
     if not callable(answer):
-        return f"a function is asked for, not a {type(answer).__name__}"
+        return f"a function is asked for; yours is of type {type(answer).__name__}"
     gradients = [np.array([[3.0, -1.0]], np.float32), np.array([[1.0, 7.0]], np.float32)]
     for counts in ([2, 2], [3, 1]):
         if (found := _one(answer, gradients, counts)) is ...:

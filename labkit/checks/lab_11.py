@@ -19,7 +19,7 @@ _VERSIONS = 15
 )
 def _staleness(answer: Any) -> str | None:
     if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
-        return f"a number of versions is asked for, not a {type(answer).__name__}"
+        return f"a number of versions is asked for; yours is of type {type(answer).__name__}"
     if 26 <= answer <= 29:
         return None
     said = {
@@ -43,7 +43,7 @@ def _staleness(answer: Any) -> str | None:
 )
 def _rule(answer: Any) -> Any:
     if not callable(answer):
-        return f"a function is asked for, not a {type(answer).__name__}"
+        return f"a function is asked for; yours is of type {type(answer).__name__}"
     for staleness in (0, 1, 2, 3, 4, 9, 10, 11, 12, 50):
         try:
             factor = answer(staleness)
@@ -80,7 +80,7 @@ def _wrong_factor(staleness: int, factor: float) -> str | None:
 )
 def _backups(answer: Any) -> str | None:
     if not isinstance(answer, History):
-        return f"what `trained` returns is asked for, not a {type(answer).__name__}"
+        return f"what `trained` returns is asked for; yours is of type {type(answer).__name__}"
     steps = answer.table()
     if sorted(steps.worker.unique()) != [0, 1, 2, 3]:
         return f"{steps.worker.nunique()} workers took part; four are asked for"

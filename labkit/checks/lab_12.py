@@ -22,7 +22,7 @@ def _no_number(answer: Any) -> bool:
 )
 def _ring(answer: Any) -> str | None:
     if _no_number(answer):
-        return f"a number of bytes is asked for, not a {type(answer).__name__}"
+        return f"a number of bytes is asked for; yours is of type {type(answer).__name__}"
     size = 2 * _PARAMETERS
     if abs(answer - 2 * 15 / 16 * size) < 1:
         return None
@@ -45,7 +45,7 @@ def _ring(answer: Any) -> str | None:
 )
 def _servers(answer: Any) -> str | None:
     if _no_number(answer):
-        return f"a number of servers is asked for, not a {type(answer).__name__}"
+        return f"a number of servers is asked for; yours is of type {type(answer).__name__}"
     if answer == 52:
         return None
     said = {
@@ -70,7 +70,7 @@ def _servers(answer: Any) -> str | None:
 )
 def _sparse(answer: Any) -> Any:
     if not callable(answer):
-        return f"a function is asked for, not a {type(answer).__name__}"
+        return f"a function is asked for; yours is of type {type(answer).__name__}"
     gradient, left = np.float32([1, -5, 2, 0.5, 0]), np.float32([0.25, 0, -2, 0, 3])
     mine = gradient.copy(), left.copy()
     found = answer(*mine, 2)
@@ -80,12 +80,16 @@ def _sparse(answer: Any) -> Any:
         return "three things are asked for: indices, values, and what is left over now"
     if not (np.array_equal(mine[0], gradient) and np.array_equal(mine[1], left)):
         return "the function has changed the arrays that it was given"
-    return _differs(*(np.asarray(each) for each in found), gradient + left)
+    if said := _differs(*(np.asarray(each) for each in found), gradient + left):
+        return said
+    return None if np.size(answer(*mine, 1)[0]) == 1 else "with another `k` there have to be as many entries as it says"
 
 
 def _differs(indices: np.ndarray, values: np.ndarray, rest: np.ndarray, everything: np.ndarray) -> str | None:
     if indices.shape != (2,) or values.shape != (2,):
         return f"with k = 2 there are {indices.size} indices and {values.size} values"
+    if not np.issubdtype(indices.dtype, np.integer):
+        return f"indices are whole numbers; yours are of type {indices.dtype}"
     chosen = set(indices.tolist())
     if chosen == {1, 2}:
         return "what was left over counts, too, when the largest are chosen"

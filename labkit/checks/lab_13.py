@@ -22,7 +22,7 @@ _CHECKPOINT, _APART, _AGAIN = 4, 3 * 3600, 120  # seconds
 )
 def _config(answer: Any) -> str | None:
     if not isinstance(answer, dict):
-        return f"a dictionary is asked for, not a {type(answer).__name__}"
+        return f"a dictionary is asked for; yours is of type {type(answer).__name__}"
     if not {"cluster", "task"} <= set(answer):
         return f"the keys are {', '.join(map(repr, answer)) or 'none'}; TensorFlow reads two others"
     cluster, task = answer["cluster"], answer["task"]
@@ -68,7 +68,7 @@ def _wrong_task(workers: Any, task: Any) -> str | None:
 )
 def _between(answer: Any) -> str | None:
     if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
-        return f"a number of seconds is asked for, not a {type(answer).__name__}"
+        return f"a number of seconds is asked for; yours is of type {type(answer).__name__}"
     square = 2 * _CHECKPOINT * _APART
     if abs(answer - square**0.5) < 15:
         return None
@@ -96,7 +96,7 @@ def _between(answer: Any) -> str | None:
 )
 def _recovered(answer: Any) -> str | None:
     if not isinstance(answer, LocalCluster):
-        return f"a LocalCluster is asked for, not a {type(answer).__name__}"
+        return f"a LocalCluster is asked for; yours is of type {type(answer).__name__}"
     spec = answer.spec
     if (spec.chief, spec.worker, spec.ps) != (1, 2, 0):
         return f"it has {', '.join(map(str, spec.tasks))}; a chief and two workers are asked for"

@@ -4,7 +4,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from labkit import show
@@ -23,14 +22,14 @@ class LiveView:
     """A context manager; `update` may be called as often as one likes."""
 
     def __init__(self, tasks: Iterable[TaskProcess], table: Callable[[], "pandas.DataFrame"], stream: bool) -> None:
-        """Shows `table`, or with `stream` the lines that `tasks` print from now on."""
+        """Shows `table`, or with `stream` the lines that `tasks` have printed and go on to print."""
         self._tasks = list(tasks)
         self._table, self._stream = table, stream
         self._in_notebook = _runs_in_a_kernel()
         self._nobody_looks = self._in_notebook and not show.is_watched() and not stream
         self._next = time.monotonic() + (0.0 if stream else _PATIENCE_SECONDS)
         self._shown_lines = 0
-        self._read: dict[Path, int] = {}
+        self._printed = dict.fromkeys(self._tasks, 0)  # characters of each one's log
 
     def __enter__(self) -> Self:
         return self
@@ -79,14 +78,9 @@ class LiveView:
                 print(name, line, flush=True)
 
     def _new_lines(self, task: TaskProcess) -> list[str]:
-        path = task.log_path()
-        if path is None or not path.exists():
-            return []
-        with open(path, "rb") as file:
-            file.seek(self._read.get(path, 0))
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._read[path] = self._read.get(path, 0) + len(whole) + len(newline)
-        return re.split("\r?\n", whole.decode(errors="replace")) if newline else []
+        whole, newline, _ = task.log()[self._printed[task] :].rpartition("\n")
+        self._printed[task] += len(whole) + len(newline)
+        return re.split("\r?\n", whole) if newline else []
 
 
 def _runs_in_a_kernel() -> bool:

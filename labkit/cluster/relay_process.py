@@ -28,6 +28,7 @@ _SMALLEST_PIECE, _LARGEST_PIECE = 1500, 2**18  # bytes; a packet's worth, and wh
 _AHEAD = 10  # pieces of a connection's direction that are under way
 _TOO_SHORT_TO_SLEEP = 0.001  # seconds; what the event loop's clock can tell apart
 _SOCKET_BUFFER = 2**18  # bytes; a larger one would hide from the sender that the link is slow
+_RETRY_SECONDS = 0.1  # when there are too many open files
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -129,27 +130,33 @@ class Relay:
 
     async def _accept(self, listener: socket.socket, task: str, real: tuple[str, int]) -> None:
         while True:
-            client, peer = await asyncio.get_running_loop().sock_accept(listener)
+            try:
+                client, peer = await asyncio.get_running_loop().sock_accept(listener)
+            except OSError:  # too many open files; who wants to connect waits in the listener's queue
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
             connection = Connection(task, (peer[1], listener.getsockname()[1]))
             self._start(self._connect(connection, client, real))
 
     async def _connect(self, connection: Connection, client: socket.socket, real: tuple[str, int]) -> None:
-        server = socket.socket(socket.AF_INET6 if ":" in real[0] else socket.AF_INET)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER)
-        server.setblocking(False)
+        ends = [client]
         try:
+            server = socket.socket(socket.AF_INET6 if ":" in real[0] else socket.AF_INET)
+            ends.append(server)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER)
+            server.setblocking(False)
             await self._identify(connection)
             await asyncio.get_running_loop().sock_connect(server, real)
             self._connections.append(connection)
             await self._carry(connection, client, server)
         except* OSError:  # nobody listens, or an end broke off: the other one sees "connection reset" too
-            for end in (client, server):
+            for end in ends:
                 with contextlib.suppress(OSError):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         finally:
             connection.is_open = False
-            client.close()
-            server.close()
+            for end in ends:
+                end.close()
 
     async def _carry(self, connection: Connection, client: socket.socket, server: socket.socket) -> None:
         async with asyncio.TaskGroup() as group:

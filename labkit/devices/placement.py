@@ -125,7 +125,8 @@ def place(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Placement:
         *args, **kwargs: what to call it with.
 
     Raises:
-        ValueError: `fn` is compiled by XLA as one program, in which there are no ops to place.
+        ValueError: `fn` is compiled by XLA as one program, in which there are no ops to place, or computes with
+            DTensors, whose graphs TensorFlow does not show.
         MeasurementFailed: TensorFlow's profiler is in use.
         tf.errors.InvalidArgumentError: with soft placement off, an op has no kernel for the device it was put on.
     """
@@ -173,7 +174,12 @@ def _partitions(
             tf.summary.trace_off()
             writer.close()
         graphs = [graph for metadata in _run_metadata(folder) for graph in metadata.function_graphs]
-    ours = next(graph for graph in graphs if any(n.name == mark for n in graph.pre_optimization_graph.node))
+    ours = next((graph for graph in graphs if any(n.name == mark for n in graph.pre_optimization_graph.node)), None)
+    if ours is None:
+        raise ValueError(
+            "place() was given a function that TensorFlow does not show as a graph after it has run, such as one of "
+            "DTensors; look at the same ops on plain tensors, or give `record` the function to see what ran"
+        )
     made = concrete.graph.get_operations()
     sizes = {(op.name, place): _size(output) for op in made for place, output in enumerate(op.outputs)}
     return list(ours.partition_graphs), sizes

@@ -8,6 +8,7 @@ The tables in `tf.distribute`'s guide (https://www.tensorflow.org/guide/distribu
 all GPUs if there are several, else the default strategy. That one already computes on the only GPU, or on the CPU.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,7 +38,8 @@ def best(devices: Sequence[str] | None = None) -> "tf.distribute.Strategy":
 
     Args:
         devices: logical devices such as ``["CPU:0", "CPU:1"]``; the model is copied to each. None: choose.
-            This call fixes them: a CPU can be split only before it, and before the first op.
+            The same ones give the same strategy. This call fixes them: a CPU can be split only before it, and before
+            the first op.
 
     Raises:
         ValueError: `devices` is empty or a plain string, or one is named twice, is no device's name, or is not there
@@ -50,7 +52,7 @@ def best(devices: Sequence[str] | None = None) -> "tf.distribute.Strategy":
     if found := tpu.find():
         return tf.distribute.TPUStrategy(tpu.connect(found.address))
     gpus = [short_name(device.name) for device in tf.config.list_logical_devices("GPU")]
-    return tf.distribute.MirroredStrategy(gpus) if len(gpus) > 1 else tf.distribute.get_strategy()
+    return _mirrored(tuple(gpus)) if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def describe(strategy: "tf.distribute.Strategy") -> Description:
@@ -80,7 +82,14 @@ def _on(devices: list[str] | str) -> "tf.distribute.Strategy":
             "or more of them, each once. A CPU is split with tf.config.set_logical_device_configuration in a new "
             "process, before best() and before the first op"
         )
-    return tf.distribute.MirroredStrategy(wanted) if len(wanted) > 1 else tf.distribute.OneDeviceStrategy(wanted[0])
+    return _mirrored(tuple(wanted)) if len(wanted) > 1 else tf.distribute.OneDeviceStrategy(wanted[0])
+
+
+@functools.cache  # each numbers its all-reduces from 1, so two of them over the same devices wait for each other
+def _mirrored(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _short_names(devices: list[str] | str) -> list[str]:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from nbformat import NotebookNode, v4
 
+from labkit.checks import check
 from labkit.notebooks import exercises, files
 from labkit.notebooks.lab import Lab
 
@@ -124,6 +125,17 @@ def good_lab(
     done = labkit_in(root, "run", "98")
     assert done.returncode == 0, done.stderr
     return lab
+
+
+@pytest.fixture
+def verdict(capsys: pytest.CaptureFixture[str]) -> Callable[[str, object], str]:
+    """What an exercise's check says about an answer."""
+
+    def said(number: str, answer: object) -> str:
+        check(number, answer)
+        return capsys.readouterr().out
+
+    return said
 
 
 @pytest.fixture

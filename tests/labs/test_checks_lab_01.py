@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 
 from labkit import data, start
-from labkit.checks import check
 
 start.seed()
-
-
-def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
-    check(number, answer)
-    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -31,8 +25,8 @@ def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str
         (4, "cannot use an answer"),
     ],
 )
-def test_versions(answer, said, capsys) -> None:
-    assert said in verdict("01.1", answer, capsys)
+def test_versions(answer, said, verdict) -> None:
+    assert said in verdict("01.1", answer)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +41,10 @@ def test_versions(answer, said, capsys) -> None:
         (lambda layers: layers.UnitNormalization(axis=0), "3 kg becomes"),
     ],
 )
-def test_to_grams(make, said, capsys) -> None:
+def test_to_grams(make, said, verdict) -> None:
     from keras import layers
 
-    assert said in verdict("01.2", make(layers), capsys)
+    assert said in verdict("01.2", make(layers))
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +82,14 @@ def exported(model: Any, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_name_species_right(exported, capsys) -> None:
+def test_name_species_right(exported, verdict) -> None:
     import tensorflow as tf
 
     classes = data.penguins().classes
     folder = exported("name_species", lambda number: {"species": tf.gather(classes, number)})
-    assert verdict("01.3", folder, capsys) == "01.3: right\n"
-    assert "no saved_model.pb" in verdict("01.3", folder.parent, capsys)
-    assert "not answered yet" in verdict("01.3", folder.with_name("7"), capsys)
+    assert verdict("01.3", folder) == "01.3: right\n"
+    assert "no saved_model.pb" in verdict("01.3", folder.parent)
+    assert "not answered yet" in verdict("01.3", folder.with_name("7"))
 
 
 @pytest.mark.parametrize(
@@ -109,10 +103,10 @@ def test_name_species_right(exported, capsys) -> None:
         ("name_species", lambda tf, number: {"species": tf.gather(CLASSES, number)}, "sex", "the same six inputs"),
     ],
 )
-def test_name_species_wrong(name, answer, drop, said, exported, capsys) -> None:
+def test_name_species_wrong(name, answer, drop, said, exported, verdict) -> None:
     import tensorflow as tf
 
-    assert said in verdict("01.3", exported(name, lambda number: answer(tf, number), drop), capsys)
+    assert said in verdict("01.3", exported(name, lambda number: answer(tf, number), drop))
 
 
 CLASSES = list(data.penguins().classes)

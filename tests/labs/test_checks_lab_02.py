@@ -7,18 +7,12 @@ import numpy as np
 import pytest
 
 from labkit import data, start
-from labkit.checks import check
 from labkit.serving import VersionStatus
 
 start.seed()
 
 COLUMNS = {"bill_length_mm": [39.1, 46.5], "body_mass_g": [3750.0, 3500.0], "sex": ["male", "female"]}
 ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
-
-
-def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
-    check(number, answer)
-    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -37,8 +31,8 @@ def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str
         ("inputs", "of type str"),
     ],
 )
-def test_columnar(answer, said, capsys) -> None:
-    assert said in verdict("02.1", answer, capsys)
+def test_columnar(answer, said, verdict) -> None:
+    assert said in verdict("02.1", answer)
 
 
 @pytest.fixture
@@ -76,15 +70,15 @@ def request_for() -> Callable[..., Any]:
         ({"bill_length_mm": np.array([39.1])}, "is float64"),
     ],
 )
-def test_predict_request(changes, said, request_for, capsys) -> None:
-    assert said in verdict("02.2", request_for(**changes), capsys)
+def test_predict_request(changes, said, request_for, verdict) -> None:
+    assert said in verdict("02.2", request_for(**changes))
 
 
-def test_other_things_than_a_request(capsys) -> None:
+def test_other_things_than_a_request(verdict) -> None:
     from tensorflow_serving.apis import predict_pb2
 
-    assert "that is the answer" in verdict("02.2", predict_pb2.PredictResponse(), capsys)
-    assert "of type dict" in verdict("02.2", {"inputs": {}}, capsys)
+    assert "that is the answer" in verdict("02.2", predict_pb2.PredictResponse())
+    assert "of type dict" in verdict("02.2", {"inputs": {}})
 
 
 @pytest.mark.parametrize(
@@ -98,10 +92,10 @@ def test_other_things_than_a_request(capsys) -> None:
         ({2: "UNLOADING", 1: "AVAILABLE"}, "on its way out"),
     ],
 )
-def test_rolled_back(states, said, capsys) -> None:
+def test_rolled_back(states, said, verdict) -> None:
     answer = [VersionStatus(version, state, "OK", "") for version, state in states.items()]
-    assert said in verdict("02.3", answer, capsys)
+    assert said in verdict("02.3", answer)
 
 
-def test_something_else_than_a_status(capsys) -> None:
-    assert "that server.status() returns" in verdict("02.3", {1: "AVAILABLE"}, capsys)
+def test_something_else_than_a_status(verdict) -> None:
+    assert "that server.status() returns" in verdict("02.3", {1: "AVAILABLE"})

@@ -2,17 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-
-from labkit.checks import check, hint
-
-
-def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
-    check(number, answer)
-    return capsys.readouterr().out
 
 
 def web_model(folder: Path, bytes_each: int, kind: str = "graph-model") -> Path:
@@ -32,21 +24,21 @@ def web_model(folder: Path, bytes_each: int, kind: str = "graph-model") -> Path:
         (1, "layers-model", "a graph model is asked for"),
     ],
 )
-def test_slim(bytes_each, kind, said, tmp_path, capsys) -> None:
+def test_slim(bytes_each, kind, said, tmp_path, verdict) -> None:
     (tmp_path / "slim").mkdir()
     folder = web_model(tmp_path / "slim", bytes_each, kind)
-    assert said in verdict("06.1", folder, capsys)
-    assert said in verdict("06.1", str(folder), capsys)
+    assert said in verdict("06.1", folder)
+    assert said in verdict("06.1", str(folder))
 
 
-def test_slim_wants_a_folder_with_a_model(tmp_path, capsys) -> None:
-    assert "it once more, to slim" in verdict("06.1", web_model(tmp_path, 1), capsys)
+def test_slim_wants_a_folder_with_a_model(tmp_path, verdict) -> None:
+    assert "it once more, to slim" in verdict("06.1", web_model(tmp_path, 1))
     (tmp_path / "group1-shard1of1.bin").unlink()
-    assert "weights are missing" in verdict("06.1", tmp_path, capsys)
+    assert "weights are missing" in verdict("06.1", tmp_path)
     (tmp_path / "model.json").unlink()
-    assert "no model.json in" in verdict("06.1", tmp_path, capsys)
-    assert "not a dict" in verdict("06.1", {}, capsys)
-    assert "not answered yet" in verdict("06.1", ..., capsys)
+    assert "no model.json in" in verdict("06.1", tmp_path)
+    assert "of type dict" in verdict("06.1", {})
+    assert "not answered yet" in verdict("06.1", ...)
 
 
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(10), 20)
@@ -68,14 +60,14 @@ LAST = np.argsort(PROBABILITIES, axis=1)[:, :3]
         (..., "not answered yet"),
     ],
 )
-def test_three_likeliest(page, said, capsys) -> None:
-    assert said in verdict("06.2", (page, PROBABILITIES), capsys)
+def test_three_likeliest(page, said, verdict) -> None:
+    assert said in verdict("06.2", (page, PROBABILITIES))
 
 
-def test_three_likeliest_wants_two_things(capsys) -> None:
-    assert "two things" in verdict("06.2", np.zeros((2, 3)), capsys)
-    assert "right" in verdict("06.2", [TOP, PROBABILITIES], capsys)
-    assert "20 drawings" in verdict("06.2", (TOP[:1], PROBABILITIES[:1]), capsys)
+def test_three_likeliest_wants_two_things(verdict) -> None:
+    assert "two things" in verdict("06.2", np.zeros((2, 3)))
+    assert "right" in verdict("06.2", [TOP, PROBABILITIES])
+    assert "20 drawings" in verdict("06.2", (TOP[:1], PROBABILITIES[:1]))
 
 
 @pytest.mark.parametrize(
@@ -91,13 +83,7 @@ def test_three_likeliest_wants_two_things(capsys) -> None:
         (..., "not answered yet"),
     ],
 )
-def test_break_even(answer, said, capsys) -> None:
-    heard = verdict("06.3", answer, capsys)
+def test_break_even(answer, said, verdict) -> None:
+    heard = verdict("06.3", answer)
     assert said in heard
     assert ("right" in heard) == (said == "right")
-
-
-@pytest.mark.parametrize("number", ["06.1", "06.2", "06.3"])
-def test_hints(number, capsys) -> None:
-    hint(number)
-    assert len(capsys.readouterr().out) > 20

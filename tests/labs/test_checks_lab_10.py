@@ -6,16 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit.checks import check, hint
 from labkit.devices import Placement, Trace
 from labkit.devices.placement import Copy, PlacedOp
 
 X = 4 * 256 * 4096  # bytes
-
-
-def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str:
-    check(number, answer)
-    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -31,13 +25,13 @@ def verdict(number: str, answer: Any, capsys: pytest.CaptureFixture[str]) -> str
         (6 * X, "only its own columns"),
         (1.5 * X, "needs all of x"),
         (7, "another number"),
-        ("15", "not a str"),
-        (True, "not a bool"),
+        ("15", "of type str"),
+        (True, "of type bool"),
         (..., "not answered yet"),
     ],
 )
-def test_bytes_of_four_columns(answer, said, capsys) -> None:
-    assert said in verdict("10.1", answer, capsys)
+def test_bytes_of_four_columns(answer, said, verdict) -> None:
+    assert said in verdict("10.1", answer)
 
 
 def weighted(gradients: list, counts: list[int]) -> Any:
@@ -63,12 +57,12 @@ def nan_with_an_empty_replica(gradients: list, counts: list[int]) -> Any:
         (lambda gradients, counts: 1.0, "shape is ()"),
         (lambda gradients, counts: ..., "not answered yet"),
         (lambda gradients: gradients, "TypeError"),
-        (3, "not a int"),
+        (3, "of type int"),
         (..., "not answered yet"),
     ],
 )
-def test_together(answer: Callable, said, capsys) -> None:
-    assert said in verdict("10.2", answer, capsys)
+def test_together(answer: Callable, said, verdict) -> None:
+    assert said in verdict("10.2", answer)
 
 
 ROW = 64 * 32 * 32 * 4  # bytes of one row of all pictures
@@ -97,11 +91,5 @@ def placed(*rows: int, devices: tuple[str, ...] = ("CPU:0", "CPU:1")) -> Placeme
         (..., "not answered yet"),
     ],
 )
-def test_wide_halo(answer, said, capsys) -> None:
-    assert said in verdict("10.3", answer, capsys)
-
-
-@pytest.mark.parametrize(("number", "answer"), [("10.1", str(3 * X + 3 * X // 4)), ("10.2", "nan"), ("10.3", "-2:")])
-def test_hints_do_not_give_the_answer(number, answer, capsys) -> None:
-    hint(number)
-    assert answer not in capsys.readouterr().out
+def test_wide_halo(answer, said, verdict) -> None:
+    assert said in verdict("10.3", answer)

@@ -16,6 +16,7 @@ from labkit.cluster.spec import TYPES, ClusterSpec
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # RFC 1035, which services and so JobSets must follow
 _LABEL_LENGTH = 63
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")  # of a ConfigMap
 _CONFIG_MAP_BYTES = 1024 * 1024
 _FOLDER = "/etc/labkit"
 
@@ -55,12 +56,14 @@ def kubernetes(
     """
     _check(spec, name, image, resources or {}, restarts)
     job.check_port(port)
-    text = job.script_text(script)
+    text, file = job.script_text(script), Path(script).name
+    if not _KEY.fullmatch(file):
+        raise ValueError(f"the script is {file!r}; a ConfigMap takes letters, digits, '-', '_' and '.': rename it")
     if len(text.encode()) > _CONFIG_MAP_BYTES - 1024:
         raise ValueError(f"{script} has {len(text.encode())} bytes, more than a ConfigMap holds; put it into the image")
     addresses = {task: f"{name}-{task.type}-0-{task.index}.{name}:{port}" for task in spec.training_tasks}
     cluster = job.addresses_of(spec, addresses)
-    program = [f"{_FOLDER}/{Path(script).name}", *job.words(arguments)]
+    program = [f"{_FOLDER}/{file}", *job.words(arguments)]
     jobs = []
     for kind in TYPES:
         if count := getattr(spec, kind):
@@ -78,7 +81,7 @@ def kubernetes(
             "replicatedJobs": jobs,
         },
     }
-    return [{**config_map, "data": {Path(script).name: text}}, job_set]
+    return [{**config_map, "data": {file: text}}, job_set]
 
 
 def kubeflow(spec: ClusterSpec, script: str | os.PathLike[str], **options: Any) -> list[dict[str, Any]]:
