@@ -6,28 +6,25 @@ as any other and imports TensorFlow itself.
 """
 
 import atexit
-import itertools
-import json
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from labkit import process_guard, processes
 from labkit.errors import ProcessError
+from labkit.orders import Orders
 from labkit.processes import ManagedProcess
 
 FORKS = sys.platform == "linux"  # macOS's own libraries, Metal among them, do not survive a fork; Windows has none
 _KEPT_HOSTS = 2  # each holds the memory of an imported TensorFlow
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.01
-# GPUs are hidden before the import already, so that the driver is not even asked; what fails says so in Python.
-_QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # what fails says so in Python
+_NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}  # hidden before the import already, so that the driver is not even asked
 _UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # what was printed before a crash is not to be lost
 # Variables that a host has read by the time it forks.
 _READ_LATER = ("TF_CONFIG", "TF_GRPC_")
@@ -61,15 +58,15 @@ def start(
     """
     if entrance and (gpu or not FORKS):
         raise ValueError("a program with a network of its own has to be forked: leave out `gpu`, and use Linux")
-    given = {**({} if gpu else _QUIET), **_UNBUFFERED, **(env or {})}
+    folder = os.path.abspath(cwd or os.getcwd())  # a host may be in another one
+    given = {**_QUIET, **os.environ, **({} if gpu else _NO_GPU), **_UNBUFFERED, **(env or {})}
     if not FORKS or gpu:
         plain = [sys.executable, *(["-P"] if command[0] == "-m" else []), *command]  # nothing in this folder is meant
-        return processes.start(plain, name=name, env=given, cwd=cwd)
+        return processes.start(plain, name=name, env=given, cwd=folder)
     log = processes.log_file(name)
-    environment = {**os.environ, **given}
-    order = {"command": list(command), "log": str(log), "env": environment, "folder": cwd or os.getcwd()}
+    order = {"name": name, "command": list(command), "log": str(log), "env": given, "folder": folder}
     with _choosing:  # or another thread might end the host meanwhile, for it is idle
-        child = _host(environment).fork(**order, entrance=entrance)
+        child = _host(given).fork(**order, entrance=entrance)
     return processes.watched(ManagedProcess(name, log, child))
 
 
@@ -101,26 +98,24 @@ class _Host:
     """The process that has imported TensorFlow (`labkit.preloaded_host`), seen from here."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        ours, its = socket.socketpair()
-        self._lock = threading.Lock()
-        with its:
+        self._orders = Orders(_START_SECONDS)
+        with self._orders.theirs as its:
             self.process = processes.start(
                 [sys.executable, "-P", "-m", "labkit.preloaded_host", str(its.fileno())],
                 name="tensorflow-import",
                 env=env,
                 pass_fds=[its.fileno()],
             )
-        ours.settimeout(_START_SECONDS)
         self._children: list[_Forked] = []
-        self._connection, self._lines = ours, ours.makefile("rw")
-        self._numbers = itertools.count()  # of orders
         self.lost = False
 
     def fork(self, **order: Any) -> _Forked:
         """A program's process, which is the leader of a process group of its own."""
-        pid = self.ask(do="fork", **order)["pid"]
+        answer = self.ask(do="fork", **order)
+        if "error" in answer:
+            raise ProcessError(f"{order['name']} could not be started: {answer['error']}. End what you do not need.")
         self._children = [each for each in self._children if each.poll() is None]
-        self._children.append(_Forked(self, pid))
+        self._children.append(_Forked(self, answer["pid"]))
         return self._children[-1]
 
     @property
@@ -134,21 +129,15 @@ class _Host:
         Raises:
             ProcessError: it has ended, or does not answer.
         """
-        with self._lock:
-            if not self.lost:
-                number = next(self._numbers)
-                try:
-                    self._lines.write(json.dumps({"number": number, **order}) + "\n")
-                    self._lines.flush()
-                    while (answer := json.loads(self._lines.readline()))["number"] != number:
-                        self._drop(answer)
-                    return answer
-                except (OSError, ValueError):  # it is gone, or silent
+        if not self.lost:
+            try:
+                return self._orders.ask(dropped=self._drop, **order)
+            except ConnectionError:
+                self.end()
+            except BaseException:  # Ctrl-C: the answer is still on its way
+                if all(child.status is not None for child in self._children):
                     self.end()
-                except BaseException:  # Ctrl-C: the answer is still on its way
-                    if all(child.status is not None for child in self._children):
-                        self.end()
-                    raise
+                raise
         written = self.process.log()
         raise ProcessError(
             "The process that imports TensorFlow ended or did not answer; start again, and another one does it.\n"
@@ -164,9 +153,7 @@ class _Host:
     def end(self) -> None:
         """Ends it and all that it has started."""
         self.lost = True
-        with suppress(OSError):  # an order that it was not told any more
-            self._lines.close()
-        self._connection.close()
+        self._orders.close()
         self.process.stop(grace=1.0)
         for child in self._children:
             if child.status is None:

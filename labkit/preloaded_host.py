@@ -16,7 +16,9 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
+
+import numpy
 
 _running: dict[int, int | None] = {}  # process id: exit status
 
@@ -24,7 +26,7 @@ _running: dict[int, int | None] = {}  # process id: exit status
 def main(descriptor: int) -> None:
     """Imports TensorFlow and follows orders."""
     connection = socket.socket(fileno=descriptor)
-    lines = connection.makefile("rw")
+    lines = connection.makefile("rb")
     import tensorflow  # noqa: F401
 
     for line in lines:
@@ -32,21 +34,27 @@ def main(descriptor: int) -> None:
         if order["do"] == "poll":
             answer: dict[str, Any] = {"status": _poll(order["pid"])}
         else:
-            pid = os.fork()
-            if pid == 0:
-                lines.close()
-                connection.close()
-                _run(order)
-            with suppress(OSError):  # whoever is first, child or we: by the time it is answered it leads its group
-                os.setpgid(pid, pid)
-            _running[pid] = None
-            answer = {"pid": pid}
-        lines.write(json.dumps({"number": order["number"], **answer}) + "\n")
-        lines.flush()
+            answer = _fork(order, lines, connection)
+        connection.sendall(json.dumps({"number": order["number"], **answer}).encode() + b"\n")
     for pid in _running:
         if _poll(pid) is None:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+
+def _fork(order: dict[str, Any], lines: BinaryIO, connection: socket.socket) -> dict[str, Any]:
+    try:
+        pid = os.fork()
+    except OSError as error:  # as when there are too many processes; those that run go on
+        return {"error": str(error)}
+    if pid == 0:
+        lines.close()
+        connection.close()
+        _run(order)
+    with suppress(OSError):  # whoever is first, child or we: by the time it is answered it leads its group
+        os.setpgid(pid, pid)
+    _running[pid] = None
+    return {"pid": pid}
 
 
 def _poll(pid: int) -> int | None:
@@ -69,6 +77,7 @@ def _run(order: dict[str, Any]) -> NoReturn:
             from labkit.cluster.namespaces import enter
 
             enter(order["entrance"])
+        numpy.random.seed()  # it was seeded at the import, and all programs would draw the same numbers
         status = _status(order["command"])
         threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does before it ends
         atexit._run_exitfuncs()
@@ -109,7 +118,7 @@ def _show(error: BaseException, script: str) -> None:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename != script:
         frames = frames.tb_next
-    traceback.print_exception(error.with_traceback(frames or error.__traceback__))
+    traceback.print_exception(error.with_traceback(frames))  # of a syntax error none is the script's
 
 
 def _write_to(log: str) -> None:

@@ -41,6 +41,11 @@ def end_group(pid: int, grace: float, reap: Callable[[], object] = lambda: None)
             return
 
 
+def ask_group(pid: int) -> None:
+    """Ask the process group that `pid` leads to end, and do not wait."""
+    _signal(pid, _members(pid), force=False)
+
+
 def _members(pid: int) -> list[psutil.Process]:
     if os.name == "posix":
         return []  # the group's number is enough
@@ -113,8 +118,8 @@ def main() -> None:
         else:
             watched[order["watch"]] = (identity(order["watch"]), order["afterwards"])
     mine = [pid for pid, (process, _) in watched.items() if is_ours(process)]
-    for pid in mine:  # ask all before waiting for any
-        _signal(pid, _members(pid), force=False)
+    for pid in mine:  # all are asked before any is waited for
+        ask_group(pid)
     deadline = time.monotonic() + GRACE_SECONDS
     for pid in mine:
         end_group(pid, max(0.0, deadline - time.monotonic()))

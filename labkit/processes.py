@@ -102,6 +102,11 @@ class ManagedProcess:
                 raise ProcessError(f"{self.name} was not ready after {timeout:g} s.\n{self.log()}", self.log())
             time.sleep(_POLL_SECONDS)
 
+    def ask_to_end(self) -> None:
+        """Tell its whole group to end (SIGTERM), and do not wait."""
+        if not self._stopped and (self.running or process_guard.is_ours(self._identity)):
+            process_guard.ask_group(self.pid)
+
     def stop(self, grace: float = 10.0) -> None:
         """End its whole group: politely, after `grace` seconds by force. Calling it again does nothing."""
         if self._stopped:

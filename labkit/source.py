@@ -5,7 +5,7 @@ import builtins
 import inspect
 import symtable
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 GIVEN = ("tf", "np")
@@ -27,7 +27,7 @@ class Source:
     text: str
 
     @classmethod
-    def of(cls, fn: Callable[..., object] | str, given: Iterable[str] = GIVEN, *, called: bool = True) -> "Source":
+    def of(cls, fn: Callable[..., object] | str, given: Collection[str] = GIVEN, *, called: bool = True) -> "Source":
         """The source of a function, or `fn` itself if it is text already.
 
         Args:

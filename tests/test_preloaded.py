@@ -4,14 +4,28 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from labkit import preloaded
+from labkit.errors import ProcessError
 from labkit.processes import ManagedProcess
 from labkit.waiting import wait_until
+
+forks = pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+
+REFUSES_TO_FORK = """
+import os
+fork = os.fork
+def fork_or_refuse():
+    if os.path.exists(__file__.replace(".py", ".full")):
+        raise OSError("no more")
+    return fork()
+os.fork = fork_or_refuse
+"""
 
 
 def run(folder: Path, text: str, *arguments: str, **options: object) -> ManagedProcess:
@@ -34,7 +48,17 @@ def words(process: ManagedProcess) -> list[str]:
     return process.log().split()
 
 
-@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+@pytest.fixture
+def imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hosts of this test alone, with a TensorFlow that only knows in which environment it was imported."""
+    (tmp_path / "tensorflow.py").write_text("import os\nenvironment = {**os.environ}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(preloaded, "_hosts", {})
+    yield
+    preloaded._end_hosts()
+
+
+@forks
 def test_tensorflow_is_there_already_and_nothing_ran_in_it(tmp_path: Path) -> None:
     process = run(tmp_path, "import sys\nprint('tensorflow' in sys.modules, 'labkit.processes' in sys.modules)")
     assert words(process) == ["True", "False"]
@@ -81,12 +105,67 @@ def test_a_traceback_begins_in_the_script(tmp_path: Path) -> None:
     assert where == f'  File "{tmp_path / "program.py"}", line 4, in <module>'
 
 
-@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+@forks
 def test_programs_with_a_tf_config_of_their_own_share_one_import(tmp_path: Path) -> None:
     text = "import os\nprint(os.getppid(), os.environ['TF_CONFIG'])"
     (one, first), (other, second) = (words(run(tmp_path, text, env={"TF_CONFIG": each})) for each in "ab")
     assert one == other
     assert (first, second) == ("a", "b")
+
+
+@forks
+@pytest.mark.usefixtures("imports_nothing")
+@pytest.mark.parametrize("name", ["TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS"])
+def test_what_tensorflow_reads_at_its_import_is_what_the_program_was_given(tmp_path: Path, name: str) -> None:
+    text = f"import tensorflow\nprint(tensorflow.environment[{name!r}])"
+    assert [words(run(tmp_path, text, env={name: each})) for each in "ab"] == [["a"], ["b"]]
+
+
+@forks
+@pytest.mark.usefixtures("imports_nothing")
+def test_programs_draw_numbers_of_their_own(tmp_path: Path) -> None:
+    text = "import numpy\nprint(numpy.random.random())"
+    assert words(run(tmp_path, text)) != words(run(tmp_path, text))
+
+
+@forks
+@pytest.mark.usefixtures("imports_nothing")
+def test_a_fork_that_is_refused_ends_no_other_program(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text(REFUSES_TO_FORK)
+    (tmp_path / "waits.py").write_text("import time\ntime.sleep(600)")
+    with preloaded.start([str(tmp_path / "waits.py")], name="waits") as process:
+        (tmp_path / "tensorflow.full").touch()
+        with pytest.raises(ProcessError, match=r"another could not be started: no more\. End what you do not need"):
+            preloaded.start([str(tmp_path / "waits.py")], name="another")
+        assert process.running
+
+
+@forks
+@pytest.mark.usefixtures("imports_nothing")
+def test_a_folder_is_named_from_where_the_caller_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, "")  # there is a host, in the folder of before
+    (tmp_path / "here" / "there").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert words(run(tmp_path, "import os\nprint(os.path.basename(os.getcwd()))", cwd="there")) == ["there"]
+
+
+@forks
+@pytest.mark.usefixtures("imports_nothing")
+def test_a_script_that_is_no_python_is_told_without_our_part(tmp_path: Path) -> None:
+    log = run(tmp_path, "def f(:").log()
+    assert "SyntaxError" in log and "runpy" not in log and "preloaded" not in log
+
+
+@forks
+@pytest.mark.usefixtures("imports_nothing")
+def test_the_two_hosts_used_last_are_kept_and_those_at_work(tmp_path: Path) -> None:
+    text = "import os, sys, time\nprint(os.getppid(), flush=True)\ntime.sleep(float(sys.argv[1]))"
+    (tmp_path / "works.py").write_text(text)
+    with preloaded.start([str(tmp_path / "works.py"), "600"], name="works", env={"TF_HOST": "at work"}) as process:
+        hosts = {"at work": int(process.wait_for_log(r"(\d+)\n", 60)[1])}
+        for each in "abac":
+            hosts[each] = int(words(run(tmp_path, text, "0", env={"TF_HOST": each}))[0])
+        assert [name for name, pid in hosts.items() if runs(pid)] == ["at work", "a", "c"]
 
 
 def test_where_nothing_forks_it_is_a_python_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +175,7 @@ def test_where_nothing_forks_it_is_a_python_of_its_own(tmp_path: Path, monkeypat
     assert words(process) == [*words(parent), "False"]
 
 
-@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+@forks
 def test_a_program_can_be_ended_as_soon_as_it_is_started(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("import time\ntime.sleep(600)")
     for _ in range(20):
@@ -105,21 +184,22 @@ def test_a_program_can_be_ended_as_soon_as_it_is_started(tmp_path: Path) -> None
         assert not process.running
 
 
-@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+@forks
+@pytest.mark.usefixtures("imports_nothing")
 def test_a_host_that_was_killed_is_followed_by_another(tmp_path: Path) -> None:
     text = "import os, sys, time\nprint(os.getppid(), flush=True)\ntime.sleep(float(sys.argv[1]))"
     (tmp_path / "waits.py").write_text(text)
-    process = preloaded.start([str(tmp_path / "waits.py"), "600"], name="waits", env={"TF_A_HOST_OF_ITS_OWN": "1"})
+    process = preloaded.start([str(tmp_path / "waits.py"), "600"], name="waits")
     host = int(process.wait_for_log(r"(\d+)\n", 60)[1])
     os.kill(host, signal.SIGKILL)
     wait_until(lambda: not process.running)
     assert not runs(process.pid)
-    another = run(tmp_path, text, "0", env={"TF_A_HOST_OF_ITS_OWN": "1"})
-    assert int(words(another)[0]) != host
+    assert int(words(run(tmp_path, text, "0"))[0]) != host
     process.stop()
 
 
-@pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
+@forks
+@pytest.mark.usefixtures("imports_nothing")
 def test_what_it_runs_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = tmp_path / "waits.py"
     script.write_text("import os, pathlib, time\npathlib.Path('pid').write_text(f'{os.getpid()} ')\ntime.sleep(600)")

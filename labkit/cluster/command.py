@@ -1,20 +1,15 @@
 """`labkit cluster`: run a script as a cluster on this machine, and lose tasks on demand."""
 
 import argparse
-import threading
 from collections.abc import Sequence
 
 from labkit.cluster.links import Limits, Relays
 from labkit.cluster.local import LocalCluster
 from labkit.cluster.spec import TYPES, ClusterSpec, Task
-from labkit.errors import ClusterError
-from labkit.waiting import wait_until
-
-_A_DAY = 86400.0
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the cluster until its chief and workers are done.
+    """Run the cluster until its chief and workers are done; with parameter servers, until its chief is.
 
     Returns:
         The exit status: 0 when they ended well.
@@ -34,12 +29,15 @@ def main(argv: Sequence[str]) -> int:
         cluster = LocalCluster(
             spec, options.script, options.arguments, folder=options.folder, links=links, gpu=options.gpu
         )
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     with cluster:
         for task, step in losses:
-            threading.Thread(target=_kill, args=(cluster, task, step), daemon=True).start()
+            cluster.kill(*task, at_step=step)
         cluster.wait(timeout=options.timeout, restarts=options.restarts, stream=True)
+        for task, step in losses:
+            if cluster.step(*task) < step:
+                print(f"[labkit] {task} was not killed: it came to step {cluster.step(*task)}, not {step}", flush=True)
     return 0
 
 
@@ -81,12 +79,3 @@ def _limit(text: str) -> tuple[str, float]:
     except ValueError:
         raise ValueError(f"--link is {text!r}; a task and its Mbit/s are needed, as ps=50 or worker:1=10") from None
     return limit
-
-
-def _kill(cluster: LocalCluster, task: Task, step: int) -> None:
-    wait_until(lambda: cluster.step(*task) >= step, timeout=_A_DAY)
-    try:
-        cluster.kill(*task)
-        print(f"[labkit] {task} is killed at step {cluster.step(*task)}", flush=True)
-    except ClusterError as error:
-        print(f"[labkit] {error}", flush=True)

@@ -16,15 +16,15 @@ import json
 import math
 import socket
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from labkit import processes
 from labkit.cluster import relay_process
 from labkit.cluster.spec import TYPES, Task
 from labkit.errors import ClusterError, EnvironmentProblem
+from labkit.orders import Orders
 
 _START_SECONDS = 30.0
 
@@ -39,7 +39,7 @@ class Traffic(NamedTuple):
 class Limits:
     """How fast the tasks' links are.
 
-    Limits({"worker": 200, "worker 1": 10}).of(Task("worker", 1))
+    Limits({"worker": 200, "worker 1": 10}).of([Task("worker", 0), Task("worker", 1)])
     """
 
     def __init__(self, limits: Mapping[str, float]) -> None:
@@ -60,9 +60,16 @@ class Limits:
                 raise ValueError(f"the limit of {name!r} is {rate}; it is a number of Mbit/s above 0, as 50")
         self._limits = dict(limits)
 
-    def of(self, task: Task) -> float | None:
-        """Mbit/s of the task's link; None if it has no limit."""
-        return self._limits.get(str(task), self._limits.get(task.type))
+    def of(self, tasks: Iterable[Task]) -> dict[Task, float | None]:
+        """Mbit/s of the link that each task has; None if it has no limit.
+
+        Raises:
+            ValueError: one limit is of none of these tasks.
+        """
+        tasks = list(tasks)
+        if unknown := [*self._limits.keys() - {each for task in tasks for each in (str(task), task.type)}]:
+            raise ValueError(f"limits has {unknown[0]!r}; tasks with a link are {', '.join(map(str, tasks))}")
+        return {task: self._limits.get(str(task), self._limits.get(task.type)) for task in tasks}
 
 
 class Relays:
@@ -90,7 +97,6 @@ class Relays:
         """
         self._limits = Limits(limits)
         self._process: processes.ManagedProcess | None = None
-        self._lock = threading.Lock()
         self._last: dict[Task, Traffic] = {}
 
     def open(self, real: Mapping[Task, str]) -> dict[Task, str]:
@@ -104,6 +110,7 @@ class Relays:
 
         Raises:
             EnvironmentProblem: this system cannot share a port.
+            ValueError: a limit is of none of these tasks.
             ProcessError: the relay did not start, as when a port is taken; its log says why.
         """
         if not hasattr(socket, "SO_REUSEPORT") or not hasattr(socket, "AF_UNIX"):
@@ -111,21 +118,17 @@ class Relays:
         if self._process:
             raise ValueError("this relay is open already; make another one for another cluster")
         seen = {task: _seen(address) for task, address in real.items()}
-        rows = []
-        for task in real:
-            rate = self._limits.of(task)
-            rows.append([str(task), *seen[task], rate and rate * 1e6 / 8])
-        self._control, theirs = socket.socketpair()
-        with theirs:
+        rows = [[str(task), *seen[task], rate and rate * 1e6 / 8] for task, rate in self._limits.of(real).items()]
+        self._orders = Orders(_START_SECONDS)
+        with self._orders.theirs as theirs:
             command = [sys.executable, "-P", relay_process.__file__, str(theirs.fileno()), json.dumps(rows)]
             try:
                 self._process = processes.start(
                     command, name="relay", ready="^ready", timeout=_START_SECONDS, pass_fds=[theirs.fileno()]
                 )
             except BaseException:
-                self._control.close()
+                self._orders.close()
                 raise
-        self._answers = self._control.makefile()
         self._last = dict.fromkeys(real, Traffic(0, 0))
         return {task: address for task, (address, _) in seen.items()}
 
@@ -165,8 +168,7 @@ class Relays:
             with suppress(ClusterError):  # it was ended by somebody else
                 self.traffic()
         finally:
-            self._answers.close()
-            self._control.close()
+            self._orders.close()
             self._process.stop()
             self._process = None
 
@@ -176,19 +178,16 @@ class Relays:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _ask(self, *order: object) -> dict:
+    def _ask(self, do: str, *arguments: object) -> Any:
         if not self._process:
             raise ValueError("this relay is not open")
-        with self._lock:
-            try:
-                self._control.sendall(json.dumps(order).encode() + b"\n")
-                answer = self._answers.readline()
-            except OSError:
-                answer = ""
-        if not answer:
+        try:
+            return self._orders.ask(do=do, arguments=arguments)["said"]
+        except ConnectionError as error:
             log = self._process.log()
-            raise ClusterError(f"the relay between the tasks has ended, and their connections with it.\n{log}", log)
-        return json.loads(answer)
+            raise ClusterError(
+                f"the relay between the tasks has ended, and their connections with it ({error}).\n{log}", log
+            ) from error
 
 
 def _seen(real: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from labkit import show
@@ -29,14 +30,14 @@ class LiveView:
         self._nobody_looks = self._in_notebook and not show.is_watched() and not stream
         self._next = time.monotonic() + (0.0 if stream else _PATIENCE_SECONDS)
         self._shown_lines = 0
-        self._printed = dict.fromkeys(self._tasks, 0)  # characters of each one's log
+        self._read: dict[Path, int] = {}  # bytes of each log
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._stream:
-            self._print_new_lines()
+            self._print_new_lines(at_the_end=True)
         else:
             self._take_away()
 
@@ -54,10 +55,15 @@ class LiveView:
             display(self._table())
             self._shown_lines = 1
         elif sys.stderr.isatty():
-            text = self._table().to_string(index=False)
+            text = self._table().to_string()
             self._take_away()
             print(text, file=sys.stderr, flush=True)
             self._shown_lines = text.count("\n") + 1
+
+    def say(self, text: str) -> None:
+        """Print what is no task's, between the lines that tasks print."""
+        if self._stream:
+            print("[labkit]", text, flush=True)
 
     def _take_away(self) -> None:
         if self._shown_lines and self._in_notebook:
@@ -68,19 +74,25 @@ class LiveView:
             print(f"\x1b[{self._shown_lines}A\x1b[J", end="", file=sys.stderr, flush=True)
         self._shown_lines = 0
 
-    def _print_new_lines(self) -> None:
+    def _print_new_lines(self, at_the_end: bool = False) -> None:
         colourful = self._in_notebook or sys.stdout.isatty()
         for number, task in enumerate(self._tasks):
             name = f"[{task.task}]"
             if colourful:
                 name = f"\x1b[{_COLOURS[number % len(_COLOURS)]}m{name}{_RESET}"
-            for line in self._new_lines(task):
+            for line in self._new_lines(task, at_the_end):
                 print(name, line, flush=True)
 
-    def _new_lines(self, task: TaskProcess) -> list[str]:
-        whole, newline, _ = task.log()[self._printed[task] :].rpartition("\n")
-        self._printed[task] += len(whole) + len(newline)
-        return re.split("\r?\n", whole) if newline else []
+    def _new_lines(self, task: TaskProcess, at_the_end: bool) -> list[str]:
+        lines = []
+        for path in task.log_paths():
+            with open(path, "rb") as log:
+                log.seek(self._read.get(path, 0))
+                new = log.read()
+            whole = new if at_the_end else b"".join(new.rpartition(b"\n")[:2])
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            lines += re.split("\r?\n", whole.decode(errors="replace").removesuffix("\n")) if whole else []
+        return lines
 
 
 def _runs_in_a_kernel() -> bool:

@@ -10,6 +10,7 @@ print: ``step 20 loss 0.43``.
 
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from labkit import processes, show
+from labkit.cluster import failures
 from labkit.cluster.live import LiveView
 from labkit.cluster.ports import Port
 from labkit.cluster.program import Program, script
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from labkit.cluster.namespaces import Namespaces
 
 _LOOK_SECONDS = 0.02
-_LAST_LINES = 20
+_LOOK_FOR_PEERS_SECONDS = 0.25  # it takes a millisecond for each task
+_END_SECONDS = 2.0
 
 
 class LocalCluster:
@@ -95,6 +98,7 @@ class LocalCluster:
             self._tasks = {task: self._process(task, arguments, dict(env or {}), gpu) for task in spec.tasks}
             self._at_the_end = undo.pop_all()
         self._peers_timeout = peers_timeout
+        self._planned: list[tuple[TaskProcess, int]] = []
         self._over = False
 
     def _process(self, task: Task, arguments: Sequence[str], env: Mapping[str, str], gpu: bool) -> TaskProcess:
@@ -113,7 +117,7 @@ class LocalCluster:
         self._need_not_over()
         try:
             for task in self._tasks.values():
-                if task.log_path() is None:
+                if not task.log_paths():
                     self._start(task)
         except BaseException:
             self.stop()
@@ -123,11 +127,8 @@ class LocalCluster:
     def stop(self) -> None:
         """End all tasks. Calling it again does nothing."""
         self._over = True
-        with self._at_the_end as at_the_end:  # all of it is done, even if some of it fails or is interrupted
-            for task in self._tasks.values():
-                at_the_end.callback(task.stop)
-            for task in self._tasks.values():
-                task.ask_to_end()  # all are asked before any is waited for
+        with self._at_the_end:
+            _end(self._tasks.values())
 
     def __enter__(self) -> Self:
         return self.start()
@@ -136,8 +137,10 @@ class LocalCluster:
         self.stop()
 
     def __del__(self) -> None:
+        # Not here: garbage is collected anywhere, also while this thread holds a lock that `stop` needs.
         with suppress(Exception):  # the interpreter may be half gone, and the constructor may have failed
-            self.stop()
+            if not self._over:
+                threading.Thread(target=self.stop, daemon=True).start()
 
     def log(self, type: str, index: int = 0) -> str:
         """All that a task has printed, over all its starts."""
@@ -170,31 +173,33 @@ class LocalCluster:
         Raises:
             ClusterError: a task crashed, or did not come in time.
         """
-        deadline = time.monotonic() + timeout
-        while missing := [task for task in self._tasks.values() if not task.has_come()]:
-            self._raise_if_crashed()
+        tasks, deadline = self._tasks.values(), time.monotonic() + timeout
+        while missing := [task for task in tasks if not task.has_come()]:
+            failures.check_for_crashes(tasks)
             if time.monotonic() > deadline:
-                raise self._missing(missing, timeout)
+                raise failures.missing_peers(missing, tasks, timeout)
             time.sleep(_LOOK_SECONDS)
 
     def wait(self, *types: str, timeout: float | None = None, restarts: int = 0, stream: bool = False) -> None:
         """Wait until all tasks of these types have ended well, and show meanwhile how far each is.
 
-        A task that was killed, and not started again, is still waited for.
+        Tasks that `kill` is to end at a step are ended meanwhile.
 
         Args:
-            types: as in ``"chief", "evaluator"``. None: the chief and the evaluator and, if there is no chief or no
-                parameter server, the workers; with both, workers and parameter servers serve and do not end.
+            types: as in ``"chief", "evaluator"``. None: chief and workers; if there are a chief and parameter servers,
+                the chief alone, for then workers serve it and do not end. An evaluator may look for checkpoints for
+                ever, so it is waited for only by name.
             timeout: seconds; None: as long as it takes.
             restarts: how many times all tasks that train are started again when one of them crashed or was killed, as
                 platforms do it; the script has to begin where its last checkpoint was. An evaluator is started alone.
             stream: whether what the tasks print is shown as it comes, each line with its task's name.
 
         Raises:
-            ClusterError: a task crashed, a task never came and the others wait for it, or the time is over.
+            ClusterError: a task crashed; a task never came and the others wait for it; all that are still waited for
+                were killed, and nobody started them again; or the time is over.
             ValueError: there is no such type.
         """
-        awaited = [task for task in self._tasks.values() if task.task.type in (types or self._ending_types())]
+        awaited = [task for task in self._tasks.values() if task.task.type in (types or self.spec.deciding_types)]
         if unknown := [each for each in types if each not in TYPES]:
             raise ValueError(f"there is no task type {unknown[0]!r}; there are {', '.join(TYPES)}")
         if not awaited:
@@ -202,25 +207,37 @@ class LocalCluster:
                 f"there is no {' or '.join(types)} in this cluster; there are {', '.join(map(str, self.spec.tasks))}"
             )
         start = time.monotonic()
+        next_look = 0.0
         with LiveView(self._tasks.values(), self.table, stream) as view:
-            while any(task.is_awaited() for task in awaited):
-                if stopped := [str(task.task) for task in awaited if task.stopped and task.is_awaited()]:
-                    raise ClusterError(
-                        f"{', '.join(stopped)} was not started, or was stopped; call `start`, or `restart`"
-                    )
+            while left := [task for task in awaited if task.is_awaited()]:
+                self._kill_as_planned(view)
                 if not restarts:
-                    self._raise_if_crashed()
+                    failures.check_for_crashes(self._tasks.values())
                 elif self._restarted():
                     restarts -= 1
-                self._raise_if_peers_are_missing()
+                failures.check_for_a_standstill(left, restarts)
+                if time.monotonic() > next_look:
+                    trains = [task for task in self._tasks.values() if task.task in self.addresses]
+                    failures.check_for_missing_peers(trains, self._peers_timeout)
+                    next_look = time.monotonic() + _LOOK_FOR_PEERS_SECONDS
                 if timeout is not None and time.monotonic() - start > timeout:
                     raise ClusterError(f"The cluster was not done after {timeout:g} s:\n{self.table().to_string()}")
                 view.update()
                 time.sleep(_LOOK_SECONDS)
 
-    def kill(self, type: str, index: int = 0) -> None:
-        """End a task without warning (SIGKILL). Its connections are closed, unlike those of a machine without power."""
-        self._one(type, index).kill()
+    def kill(self, type: str, index: int = 0, *, at_step: int | None = None) -> None:
+        """End a task without warning (SIGKILL). Its connections are closed, unlike those of a machine without power.
+
+        Args:
+            type: of the task.
+            index: of the task.
+            at_step: not now, but while `wait` waits, once the task has printed that it is at this step; once only.
+        """
+        task = self._one(type, index)
+        if at_step is None:
+            task.kill()
+        else:
+            self._planned.append((task, at_step))
 
     def preempt(self, type: str, index: int = 0) -> None:
         """Ask a task to end (SIGTERM), as a cloud does before it takes a machine away."""
@@ -238,7 +255,7 @@ class LocalCluster:
         """End a task, if it still runs, and start it anew with the same address."""
         task = self._one(type, index)
         self._need_not_over()
-        task.stop()
+        _end([task])
         self._start(task)
 
     def _need_not_over(self) -> None:
@@ -255,43 +272,32 @@ class LocalCluster:
             return self._tasks[task]
         raise ValueError(f"there is no {task} in this cluster; there are {', '.join(map(str, self.spec.tasks))}")
 
-    def _ending_types(self) -> Iterable[str]:
-        coordinated = self.spec.chief and self.spec.ps
-        return ("chief", "evaluator") if coordinated else ("chief", "worker", "evaluator")
+    def _kill_as_planned(self, view: LiveView) -> None:
+        for task, step in list(self._planned):
+            reached = task.progress()[0]
+            if reached is not None and reached >= step and task.running:
+                self._planned.remove((task, step))
+                task.kill()
+                view.say(f"{task.task} is killed at step {reached}")
 
     def _restarted(self) -> bool:
         """Whether a task was lost, and those that depend on it were started again."""
         lost = [task for task in self._tasks.values() if task.crashed() or task.taken_away]
         if any(task.task in self.addresses for task in lost):
             lost += [task for task in self._tasks.values() if task.task in self.addresses and task not in lost]
-        for task in lost:
-            task.stop()
+        _end(lost)
         for task in lost:
             self._start(task)
         return bool(lost)
 
-    def _raise_if_crashed(self) -> None:
-        for task in self._tasks.values():
-            if task.crashed():
-                log = task.log()
-                lines = "\n".join(log.strip().splitlines()[-_LAST_LINES:])
-                raise ClusterError(
-                    f"{task.task} {task.state()}. Its last lines:\n{lines or 'It printed nothing.'}", log
-                )
 
-    def _raise_if_peers_are_missing(self) -> None:
-        late = [task for task in self._tasks.values() if task.seconds() > self._peers_timeout]
-        if len(self.addresses) < 2 or not late or any(task.progress()[0] is not None for task in self._tasks.values()):
-            return
-        if missing := [task for task in late if not task.has_come()]:
-            raise self._missing(missing, self._peers_timeout)
-
-    def _missing(self, missing: Sequence[TaskProcess], seconds: float) -> ClusterError:
-        names = [str(task.task) for task in missing]
-        waiting = [str(task.task) for task in self._tasks.values() if task.running and task not in missing]
-        lines = "\n".join(f"{task.task} ({task.state()}):\n{task.log().strip()[-2000:]}" for task in missing)
-        return ClusterError(
-            f"{', '.join(names)} had not opened a port after {seconds:g} s. Waiting for it: "
-            f"{', '.join(waiting) or 'nobody'}. What it printed:\n{lines}",
-            missing[0].log(),
-        )
+def _end(tasks: Iterable[TaskProcess]) -> None:
+    """End tasks: all are asked at the same moment, and what is still there after a while is ended by force."""
+    tasks = list(tasks)
+    with ExitStack() as certainly:  # all of it is done, even if some of it fails or is interrupted
+        for task in tasks:
+            certainly.callback(task.stop)
+        asked = [task for task in tasks if task.ask_to_end()]
+        deadline = time.monotonic() + _END_SECONDS
+        while any(task.running for task in asked) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)

@@ -98,14 +98,14 @@ class Namespaces:
 
         Raises:
             EnvironmentProblem: this machine cannot do it; the message says why.
+            ValueError: a limit is of none of these tasks.
         """
         if self._process:
             raise ValueError("these networks are open already; make others for another cluster")
         _needs("unshare", "nsenter", "ip", "tc")
         tasks = list(tasks)
         hosts = {task: f"10.77.{number // 250}.{number % 250 + 1}" for number, task in enumerate(tasks)}
-        rates = [self._limits.of(task) for task in tasks]
-        rows = [[f"{hosts[task]}/16", rate and rate * 1e6 / 8] for task, rate in zip(tasks, rates, strict=True)]
+        rows = [[f"{hosts[task]}/16", rate and rate * 1e6 / 8] for task, rate in self._limits.of(tasks).items()]
         script = [sys.executable, "-P", namespace_process.__file__, json.dumps(rows)]
         command = ["unshare", "--user", "--map-root-user", "--net", *script]
         try:

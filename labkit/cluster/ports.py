@@ -15,6 +15,7 @@ import socket
 import psutil
 
 ENVIRONMENT = {"TF_GRPC_REUSE_PORT": "true"}
+_GONE = (errno.EADDRNOTAVAIL, errno.ENODEV)  # an interface that went down meanwhile; so is a name that stands for none
 _SHARED = hasattr(socket, "SO_REUSEPORT")  # not on Windows; there the number is only known to have been free
 
 
@@ -30,7 +31,7 @@ class Port:
         """Takes one that is free.
 
         Raises:
-            OSError: there is none.
+            OSError: there is none, or it cannot be shut to other machines.
         """
         while not self._taken():
             self.close()
@@ -48,7 +49,10 @@ class Port:
                 self._sockets[-1].listen(1)
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
-                    return False  # else an interface that went down meanwhile
+                    return False
+                if not isinstance(error, socket.gaierror) and error.errno not in _GONE:
+                    self.close()
+                    raise
         return True
 
     def close(self) -> None:

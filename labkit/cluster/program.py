@@ -43,11 +43,15 @@ def write_script(functions: Sequence[Callable[..., object] | str], path: str | P
 
     Raises:
         TypeError: one is no function.
-        ValueError: there is none, one uses a name that the script would not know, or the last one needs arguments.
+        ValueError: there is none, two have one name, one uses a name that the script would not know, or the last one
+            needs arguments.
     """
     if not functions:
         raise ValueError("no function was given; the script needs at least the one that it calls")
-    given = [*_GIVEN, *map(name_of, functions)]
+    names = [name_of(each) for each in functions]
+    if len(set(names)) < len(names):
+        raise ValueError(f"the functions are {', '.join(names)}; of two with one name the script would know only one")
+    given = [*_GIVEN, *names]
     sources = [Source.of(each, given, called=each is functions[-1]) for each in functions]
     texts = "\n\n".join(source.text.strip() + "\n" for source in sources)
     path = Path(path)

@@ -257,9 +257,9 @@ async def serve(control: socket.socket, tasks: list[list]) -> None:
     orders, answers = await asyncio.open_unix_connection(sock=control)
     print("ready", flush=True)
     while line := await orders.readline():
-        name, *arguments = json.loads(line)
-        answer = {"know": relay.know, "traffic": relay.traffic}[name](*arguments)
-        answers.write(json.dumps(answer).encode() + b"\n")
+        order = json.loads(line)
+        said = {"know": relay.know, "traffic": relay.traffic}[order["do"]](*order["arguments"])
+        answers.write(json.dumps({"number": order["number"], "said": said}).encode() + b"\n")
         await answers.drain()
     os._exit(0)  # at once: the system closes the connections
 

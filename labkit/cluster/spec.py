@@ -68,6 +68,17 @@ class ClusterSpec:
         """The tasks that know each other, which is all of them but the evaluator."""
         return tuple(task for task in self.tasks if task.type != "evaluator")
 
+    @property
+    def deciding_types(self) -> tuple[str, ...]:
+        """The types whose tasks' end is the end of the training: chief and workers.
+
+        With parameter servers it is the chief alone where there is one. It drives the workers, which then are servers
+        themselves and never end, as in https://www.tensorflow.org/tutorials/distribute/parameter_server_training.
+        """
+        if self.chief and self.ps:
+            return ("chief",)
+        return tuple(name for name in ("chief", "worker") if getattr(self, name))
+
     def tf_config(self, task: Task, addresses: Mapping[Task, str]) -> str:
         """What `task` finds in its environment variable ``TF_CONFIG``.
 

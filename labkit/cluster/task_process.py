@@ -1,7 +1,8 @@
 """One task of a local cluster: its process, and what is known of it from outside."""
 
-import io
 import re
+import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from labkit.processes import ManagedProcess
 
 _STEP = re.compile(r"\bstep[ \t]*[=:]?[ \t]*(\d+)", re.IGNORECASE)
 _LOSS = re.compile(r"\bloss[ \t]*[=:]?[ \t]*([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)
+_OF_SIGTERM = (-signal.SIGTERM, 128 + signal.SIGTERM, signal.SIGTERM)  # died of it, as a shell says it, on Windows
 _LISTENS = "0A"  # in /proc/net/tcp6, see proc_pid_net(5)
 
 
@@ -53,7 +55,8 @@ class TaskProcess:
         self._env = {**ENVIRONMENT, **env}
         self._folder, self._port, self._entrance, self._gpu = folder, port, entrance, gpu
         self._process: ManagedProcess | None = None
-        self._former_logs: list[str] = []
+        self._former: list[ManagedProcess] = []
+        self._reading = threading.Lock()
         self._started = 0.0
         self._listened = False
         self._ended_by_us = ""  # how, in words
@@ -64,12 +67,7 @@ class TaskProcess:
 
     def start(self) -> None:
         """Start it; what it printed before is kept."""
-        if self._process is not None:
-            self._former_logs.append(self._process.log())
-        self._ended_by_us, self._paused, self._listened = "", False, False
-        self._seen, self._step, self._loss = 0, None, None
-        self._started = time.monotonic()
-        self._process = preloaded.start(
+        process = preloaded.start(
             self._command,
             name=str(self.task),
             env=self._env,
@@ -77,6 +75,11 @@ class TaskProcess:
             gpu=self._gpu,
             entrance=self._entrance,
         )
+        with self._reading:
+            self._former += [self._process] if self._process is not None else []
+            self._process, self._started = process, time.monotonic()
+            self._ended_by_us, self._paused, self._listened = "", False, False
+            self._seen, self._step, self._loss = 0, None, None
 
     @property
     def running(self) -> bool:
@@ -100,24 +103,29 @@ class TaskProcess:
 
     def log(self) -> str:
         """All that it has printed, over all its starts."""
-        return "".join([*self._former_logs, self._process.log() if self._process is not None else ""])
+        return "".join(process.log() for process in self._processes())
 
-    def log_path(self) -> Path | None:
-        """The file that takes what it prints now."""
-        return self._process.log_path if self._process is not None else None
+    def log_paths(self) -> list[Path]:
+        """The files that took what it printed, one for each start."""
+        return [process.log_path for process in self._processes()]
+
+    def _processes(self) -> list[ManagedProcess]:
+        return [*self._former, *([self._process] if self._process is not None else [])]
 
     def progress(self) -> tuple[int | None, float | None]:
-        """The step and the loss that it printed last."""
-        with open(self._process.log_path, "rb") if self._process is not None else io.BytesIO() as log:
+        """The step and the loss that it printed last, since it was started."""
+        if self._process is None:
+            return None, None
+        with self._reading, open(self._process.log_path, "rb") as log:
             log.seek(self._seen)
             whole, newline, _ = log.read().rpartition(b"\n")
-        text = whole.decode(errors="replace")
-        self._seen += len(whole) + len(newline)
-        for number in _STEP.findall(text)[-1:]:
-            self._step = int(number)
-        for number in _LOSS.findall(text)[-1:]:
-            self._loss = float(number)
-        return self._step, self._loss
+            self._seen += len(whole) + len(newline)
+            text = whole.decode(errors="replace")
+            for number in _STEP.findall(text)[-1:]:
+                self._step = int(number)
+            for number in _LOSS.findall(text)[-1:]:
+                self._loss = float(number)
+            return self._step, self._loss
 
     def state(self) -> str:
         """What it is doing, in words."""
@@ -126,7 +134,7 @@ class TaskProcess:
         status = self._process.exit_code
         if status is None:
             return "paused" if self._paused else "running" if self.has_come() else "starting"
-        if self._ended_by_us:
+        if self._ended_by_us and not self.crashed():
             return self._ended_by_us
         if status == 0:
             return "finished"
@@ -134,12 +142,16 @@ class TaskProcess:
 
     def crashed(self) -> bool:
         """Whether it ended badly, and not because it was told to."""
-        return self._process is not None and not self._ended_by_us and bool(self._process.exit_code)
+        status = self._process.exit_code if self._process is not None else None
+        if self._ended_by_us == "preempted":  # it may have gone on, and then failed
+            return bool(status) and status not in _OF_SIGTERM
+        return bool(status) and not self._ended_by_us
 
     @property
     def taken_away(self) -> bool:
         """Whether `kill` or `preempt` ended it before it was done, and nobody started it again."""
-        return self._ended_by_us in ("killed", "preempted") and bool(self._process and self._process.exit_code)
+        status = self._process.exit_code if self._process is not None else None
+        return bool(status) and self._ended_by_us in ("killed", "preempted") and not self.crashed()
 
     @property
     def stopped(self) -> bool:
@@ -185,35 +197,38 @@ class TaskProcess:
         """SIGTERM for it alone; how it ends is its own affair."""
         leader, *_ = self._family()
         self._ended_by_us = "preempted"
-        leader.terminate()
+        with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+            leader.terminate()
 
     def pause(self) -> None:
         """Stop it and its children from running."""
         for process in self._family():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
         self._paused = True
 
     def resume(self) -> None:
         """Let it run on."""
         for process in self._family():
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
         self._paused = False
 
-    def ask_to_end(self) -> None:
-        """Tell it to end, and do not wait."""
-        if self.running:
-            self._ended_by_us = self._ended_by_us or "stopped"
-            with suppress(psutil.NoSuchProcess):
-                psutil.Process(self.pid).terminate()
+    def ask_to_end(self) -> bool:
+        """Tell it and its children to end, and do not wait; whether they can hear it."""
+        if self._process is None or not self.running:
+            return False
+        self._ended_by_us = self._ended_by_us or "stopped"
+        self._process.ask_to_end()
+        return not self._paused
 
     def stop(self) -> None:
-        """End it and its children, politely at first; a paused one cannot hear that."""
-        if self._process is None:
-            return
-        if self.running and not self._ended_by_us:
-            self._ended_by_us = "stopped"
-        self._process.stop(grace=0.0 if self._paused else 0.5)  # a group may have members when its leader has gone
-        self._paused = False
+        """End it and its children by force, if they are still there."""
+        if self._process is not None:
+            if self.running:
+                self._ended_by_us = self._ended_by_us or "stopped"
+            self._process.stop(grace=0.0)  # a group may have members when its leader has gone
+            self._paused = False
 
     def _family(self) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):

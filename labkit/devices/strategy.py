@@ -89,7 +89,7 @@ def _on(devices: list[str] | str) -> "tf.distribute.Strategy":
 def _mirrored(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def _short_names(devices: list[str] | str) -> list[str]:

@@ -36,6 +36,11 @@ def test_a_task_is_lost_all_start_again_and_end(script: str, tmp_path: Path, cap
         assert [line for line in lines if task in line and not line.startswith("[labkit]")][-1] == f"[{task}] step 300"
 
 
+def test_a_task_that_never_came_so_far_was_not_killed(script: str, capfd: pytest.CaptureFixture) -> None:
+    assert cli.main(["cluster", script, "3", "--worker", "1", "--kill", "worker@9"]) == 0
+    assert "[labkit] worker 0 was not killed: it came to step 3, not 9" in capfd.readouterr().out
+
+
 def test_what_stands_behind_two_dashes_is_the_script_s(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     (tmp_path / "says.py").write_text("import sys\nprint(*sys.argv[1:])")
     assert cli.main(["cluster", str(tmp_path / "says.py"), "--worker", "1", "data", "--", "--worker", "9"]) == 0
@@ -54,6 +59,8 @@ def test_without_restarts_a_crash_is_exit_status_1(tmp_path: Path, capfd: pytest
         (["--worker", "1", "--kill", "worker:1"], "--kill is 'worker:1'; a task and a step are needed"),
         (["--worker", "1", "--kill", "ps@3"], "--kill names ps 0; there are worker 0"),
         (["--worker", "1", "--link", "worker"], "--link is 'worker'; a task and its Mbit/s are needed"),
+        (["--worker", "1", "--link", "ps=50"], "limits has 'ps'; tasks with a link are worker 0"),
+        (["--worker", "1", "--folder", __file__], "File exists"),
         ([], "a cluster needs a chief or a worker"),
     ],
 )

@@ -235,6 +235,9 @@ def test_a_script_that_cannot_run_is_refused(tmp_path):
     (tmp_path / "long.py").write_text(f"x = '{'1' * 1024 * 1024}'")
     with pytest.raises(ValueError, match="1048582 bytes, more than a ConfigMap holds"):
         kubernetes(SPEC, tmp_path / "long.py", **OPTIONS)
+    (tmp_path / "my train.py").write_text("pass")
+    with pytest.raises(ValueError, match=r"the script is 'my train\.py'; a ConfigMap takes letters, digits"):
+        kubernetes(SPEC, tmp_path / "my train.py", **OPTIONS)
 
 
 def test_arguments_are_a_list(script):

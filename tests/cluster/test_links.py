@@ -77,7 +77,13 @@ def slow(real, peers):
 
 def test_a_limit_by_task_wins_over_one_by_type():
     limits = Limits({"worker": 200, "worker 1": 10.5})
-    assert [limits.of(task) for task in (A, B, Task("ps", 0))] == [200, 10.5, None]
+    assert limits.of([A, B, Task("ps", 0)]) == {A: 200, B: 10.5, Task("ps", 0): None}
+
+
+@pytest.mark.parametrize("name", ["ps", "worker 7", "worker 01", "evaluator"])
+def test_a_limit_is_of_one_of_the_tasks(name):
+    with Relays({"worker": 10, name: 10}) as links, pytest.raises(ValueError, match=f"'{name}'; tasks with a link are"):
+        links.open(dict.fromkeys([A, B], "127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("name", ["workers", "worker1", "worker ", "worker -1", "worker one", ""])
@@ -230,6 +236,22 @@ def test_a_relay_that_was_killed_is_said_so(slow, peers):
     peers[0].wait("failed")
     with pytest.raises(ClusterError, match="relay between the tasks has ended"):
         slow.traffic()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="psutil sets the limits of another process on Linux only")
+def test_without_free_descriptors_connections_wait(fresh):
+    host, port = fresh[A].split(":")
+    with socket.create_server((host, int(port)), reuse_port=True) as server, Relays({}) as relays:
+        addresses, relay = relays.open({A: fresh[A]}), psutil.Process(relays._process.pid)
+        before = relay.rlimit(psutil.RLIMIT_NOFILE)
+        relay.rlimit(psutil.RLIMIT_NOFILE, (0, before[1]))
+        with connected(addresses[A]) as client:
+            client.sendall(b"waits")
+            relays.traffic()  # it has seen the connection, and lives
+            relay.rlimit(psutil.RLIMIT_NOFILE, before)
+            server.settimeout(30)
+            with server.accept()[0] as connection:
+                assert connection.recv(5) == b"waits"
 
 
 def test_a_port_that_somebody_does_not_share_is_named(fresh):

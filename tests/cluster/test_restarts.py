@@ -187,6 +187,23 @@ def test_a_task_that_was_started_again_has_its_link(talks: Path) -> None:
         assert cluster.links.traffic() == {A: Traffic(2 * BACK, 2 * THERE), B: Traffic(2 * THERE, 2 * BACK)}
 
 
+def test_a_task_that_was_started_again_has_to_open_its_port_again(talks: Path) -> None:
+    with LocalCluster(PAIR, talks) as cluster:
+        cluster.wait_ready(timeout=60)
+        talks.write_text("import time\ntime.sleep(600)")
+        cluster.restart(*A)
+        with pytest.raises(ClusterError, match=r"worker 0 had not opened a port after 0 s\. Waiting for it: worker 1"):
+            cluster.wait_ready(timeout=0.0)
+
+
+def test_a_cluster_that_cannot_be_started_leaves_nothing(talks: Path) -> None:
+    cluster = LocalCluster(PAIR, talks, links=(links := Relays({})))
+    links.close()
+    with pytest.raises(ValueError, match="not open"):  # which it says when the first task runs already
+        cluster.start()
+    assert [cluster.state(*task) for task in PAIR.tasks] == ["stopped", "not started"]
+
+
 def test_links_that_cannot_be_opened_leave_nothing(talks: Path, tmp_path: Path) -> None:
     with Relays({}) as links:
         links.open({A: "127.0.0.1:1"})

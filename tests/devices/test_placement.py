@@ -95,7 +95,14 @@ try:
     refused = ""
 except ValueError as error:
     refused = str(error)
-answer({
+mesh = tf.experimental.dtensor.create_mesh([("both", 2)], devices=["CPU:0", "CPU:1"])
+shared = tf.experimental.dtensor.Layout.replicated(mesh, rank=1)
+try:
+    place(lambda x: x + 1.0, tf.experimental.dtensor.call_with_layout(tf.ones, shared, shape=[4]))
+    refused_too = ""
+except ValueError as error:
+    refused_too = str(error)
+answer({"dtensor": refused_too,
     "two devices": told(found), "result": [expected, float(found.result)],
     "method": told(place(counter.step, tf.constant(2.0))), "count": float(counter.count),
     "plain": told(place(lambda a, b=1.0: tf.exp(a * b, name="power"), x, b=2.0)),
@@ -233,6 +240,10 @@ def test_the_table_has_a_row_for_each_op(answers: dict[str, Any]) -> None:
 
 def test_a_function_that_xla_compiles_is_refused(answers: dict[str, Any]) -> None:
     assert "jit_compile=True" in answers["refused"]
+
+
+def test_a_function_of_dtensors_is_refused(answers: dict[str, Any]) -> None:
+    assert answers["dtensor"].startswith("place() was given a function that TensorFlow does not show as a graph")
 
 
 def test_a_clusters_task_is_part_of_a_devices_name_and_this_machines_is_not() -> None:

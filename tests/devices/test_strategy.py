@@ -52,6 +52,10 @@ def test_the_default_strategy_can_be_described_inside_another_ones_scope(trained
     assert trained["inside"][0] == "default strategy"
 
 
+def test_the_same_devices_have_one_strategy(trained):
+    assert trained["again the same"] is True
+
+
 def test_a_device_that_is_not_there_is_refused(trained):
     assert trained["wrong device"] == (
         "best() was given devices=['CPU:9']; this process has the logical devices ['CPU:0', 'CPU:1'], give a list of "
@@ -76,7 +80,8 @@ def gpus(monkeypatch):
         monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: listed if kind == "GPU" else [])
         monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: ("mirrored", devices))
 
-    return are
+    yield are
+    strategy._mirrored.cache_clear()
 
 
 def test_a_tpu_is_taken_before_several_gpus(monkeypatch, gpus):
@@ -182,6 +187,7 @@ def _main():
         },
         "variables": {name: _places(chosen[name], model) for name, model in fitted.items()},
         "wrong device": _refusal(),
+        "again the same": strategy.best(["CPU:0", "CPU:1"]) is chosen["mirrored"],
     }
     print(json.dumps(report))
 

@@ -1,4 +1,4 @@
-"""What every engine is told: the script's text, the cluster's addresses, and whose end is the job's end."""
+"""What every engine is told: the script's text and the cluster's addresses."""
 
 import json
 import os
@@ -28,17 +28,6 @@ def script_text(script: str | os.PathLike[str]) -> str:
 def addresses_of(spec: ClusterSpec, addresses: Mapping[Task, str]) -> dict[str, list[str]]:
     """The part of ``TF_CONFIG`` that all tasks share: the addresses of each type."""
     return json.loads(spec.tf_config(spec.tasks[0], addresses))["cluster"]
-
-
-def deciding_types(spec: ClusterSpec) -> tuple[str, ...]:
-    """The types whose tasks' end is the job's end: chief and workers.
-
-    With parameter servers it is the chief alone where there is one. It drives the workers, which then are servers
-    themselves and never end, as in https://www.tensorflow.org/tutorials/distribute/parameter_server_training.
-    """
-    if spec.chief and spec.ps:
-        return ("chief",)
-    return tuple(name for name in ("chief", "worker") if getattr(spec, name))
 
 
 def words(arguments: Iterable[object]) -> list[str]:

@@ -76,7 +76,7 @@ def kubernetes(
         "metadata": {"name": name},
         "spec": {
             "network": {"enableDNSHostnames": True, "subdomain": name},
-            "successPolicy": {"operator": "All", "targetReplicatedJobs": list(job.deciding_types(spec))},
+            "successPolicy": {"operator": "All", "targetReplicatedJobs": list(spec.deciding_types)},
             "failurePolicy": {"maxRestarts": restarts},
             "replicatedJobs": jobs,
         },

@@ -46,7 +46,7 @@ def ray(
     settings = {
         "tasks": [(task.type, task.index) for task in spec.tasks],
         "cluster": cluster,
-        "deciding": job.deciding_types(spec),
+        "deciding": spec.deciding_types,
         "needs": needs,
         "place_seconds": place_seconds,
         "program": [Path(script).name, *job.words(arguments)],

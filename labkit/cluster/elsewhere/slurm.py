@@ -88,7 +88,7 @@ def slurm(
         "",
         *([setup.strip(), ""] if setup.strip() else []),
         f"cluster={shlex.quote(json.dumps(job.addresses_of(spec, addresses)))}",
-        f"decides={shlex.quote(' '.join(job.deciding_types(spec)))}",
+        f"decides={shlex.quote(' '.join(spec.deciding_types))}",
         # --exact gives a step what it asks for and not the whole machine; --mem=0 lets steps share the job's memory.
         f"share=(--exact --mem=0 {shlex.join(share)})",
         f"program=({shlex.join([python, '-u', os.fspath(script), *job.words(arguments)])})",

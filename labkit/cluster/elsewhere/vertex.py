@@ -77,8 +77,8 @@ def _container(
     script: str | os.PathLike[str], image: str, arguments: Iterable[object], env: Mapping[str, str]
 ) -> dict[str, Any]:
     text = base64.b64encode(job.script_text(script).encode()).decode()
-    if len(text) >= _ARGUMENT_BYTES:
-        most = _ARGUMENT_BYTES * 3 // 4
+    if len(text) >= _ARGUMENT_BYTES:  # there is a zero behind it
+        most = (_ARGUMENT_BYTES - 1) // 4 * 3
         raise ValueError(f"{script} is too long to travel with the job, {most} bytes at most; put it into the image")
     container = {
         "image_uri": image,
