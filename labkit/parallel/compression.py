@@ -13,7 +13,7 @@ import numpy as np
 
 
 def to_float16(gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Each gradient as float16: 2 bytes an entry, about 3 digits; over 65504 is infinite, under 6e-8 is nothing."""
+    """Each gradient as float16: 2 bytes an entry, about 3 digits; from 65520 on infinite, up to 3e-8 nothing."""
     return {name: np.asarray(gradient).astype(np.float16) for name, gradient in gradients.items()}
 
 
