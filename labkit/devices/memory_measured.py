@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 _DONE = r"(?m)^(measured|refused|uncounted) (.*)\n"
-_STEPS = 2
+_TRACES = 3
 
 
 def measured_training_memory(
@@ -34,11 +34,12 @@ def measured_training_memory(
 
     What is measured is the step that `labkit.devices.memory.training_memory` counts and an update of the weights, as
     one `tf.function` without XLA. It contains the weights, the optimizer's slots and the batch (their size is known)
-    and all that the allocator had given out at the fullest moment of a step beyond what it had before: the fullest of
-    two steps. One operation runs at a time, so that the number varies less; where several run side by side a step may
-    need more. Blocks that the allocator does not split count in full, so two runs can differ by a sixth, and what one
-    more example adds is only sound between batches that are far apart. It does not contain TensorFlow itself or the
-    libraries below it, nor memory that they take past the allocator. On the first GPU that TensorFlow sees, else on
+    and all that the allocator had given out at the fullest moment of a step beyond what it had before. One operation
+    runs at a time; where several run side by side a step may need more. In which order they run is settled when a
+    `tf.function` runs first, by how long each takes; so there are three, and the one that needs least counts. Blocks
+    that the allocator does not split count in full, so two runs can differ by a sixth, and what one more example adds
+    is only sound between batches that are far apart. It does not contain TensorFlow itself or the libraries below it,
+    nor memory that they take past the allocator. On the first GPU that TensorFlow sees, else on
     the CPU.
 
     Args:
@@ -123,22 +124,23 @@ def _measure(model: "keras.Model", optimizer: Any, batch: int, device: str) -> i
 
     from labkit.devices.memory_step import fixed_inputs, gradients
 
-    @tf.function(autograph=False)
-    def step(inputs: list[Any]) -> None:
-        optimizer.apply(gradients(model, inputs), model.trainable_variables)
-
     inputs = [tf.zeros((batch, *shape), dtype) for shape, dtype in fixed_inputs(model)]
     state = [*model.variables, *optimizer.variables]
     known = sum(int(tf.size(value)) * tf.as_dtype(value.dtype).size for value in [*state, *inputs])
-    step(inputs)  # traces, and fills the caches of the kernels
-    beyond = []
-    for _ in range(_STEPS):
+    peaks = []
+    for _ in range(_TRACES):
+
+        @tf.function(autograph=False)
+        def step(inputs: list[Any]) -> None:
+            optimizer.apply(gradients(model, inputs), model.trainable_variables)
+
+        step(inputs)  # traces, and fills the caches of the kernels
         gc.collect()
         before = tf.config.experimental.get_memory_info(device)["current"]
         tf.config.experimental.reset_memory_stats(device)
         step(inputs)
-        beyond.append(tf.config.experimental.get_memory_info(device)["peak"] - before)
-    return known + max(beyond)
+        peaks.append(tf.config.experimental.get_memory_info(device)["peak"] - before)
+    return known + min(peaks)
 
 
 def _main(folder: str) -> None:
