@@ -35,9 +35,6 @@ def main(argv: Sequence[str]) -> int:
         for task, step in losses:
             cluster.kill(*task, at_step=step)
         cluster.wait(timeout=options.timeout, restarts=options.restarts, stream=True)
-        for task, step in losses:
-            if cluster.step(*task) < step:
-                print(f"[labkit] {task} was not killed: it came to step {cluster.step(*task)}, not {step}", flush=True)
     return 0
 
 

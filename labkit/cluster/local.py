@@ -224,6 +224,8 @@ class LocalCluster:
                     raise ClusterError(f"The cluster was not done after {timeout:g} s:\n{self.table().to_string()}")
                 view.update()
                 time.sleep(_LOOK_SECONDS)
+            for task, step in self._planned:
+                view.say(f"{task.task} was not killed at step {step}: it is at step {task.progress()[0] or 0}")
 
     def kill(self, type: str, index: int = 0, *, at_step: int | None = None) -> None:
         """End a task without warning (SIGKILL). Its connections are closed, unlike those of a machine without power.
@@ -275,10 +277,11 @@ class LocalCluster:
     def _kill_as_planned(self, view: LiveView) -> None:
         for task, step in list(self._planned):
             reached = task.progress()[0]
-            if reached is not None and reached >= step and task.running:
-                self._planned.remove((task, step))
-                task.kill()
-                view.say(f"{task.task} is killed at step {reached}")
+            if reached is not None and reached >= step:
+                with suppress(ClusterError):  # it has just ended by itself
+                    task.kill()
+                    self._planned.remove((task, step))
+                    view.say(f"{task.task} is killed at step {reached}")
 
     def _restarted(self) -> bool:
         """Whether a task was lost, and those that depend on it were started again."""

@@ -38,7 +38,7 @@ def test_a_task_is_lost_all_start_again_and_end(script: str, tmp_path: Path, cap
 
 def test_a_task_that_never_came_so_far_was_not_killed(script: str, capfd: pytest.CaptureFixture) -> None:
     assert cli.main(["cluster", script, "3", "--worker", "1", "--kill", "worker@9"]) == 0
-    assert "[labkit] worker 0 was not killed: it came to step 3, not 9" in capfd.readouterr().out
+    assert "[labkit] worker 0 was not killed at step 9: it is at step 3" in capfd.readouterr().out
 
 
 def test_what_stands_behind_two_dashes_is_the_script_s(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
