@@ -50,9 +50,10 @@ def runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_who_has_come_and_was_killed_is_not_missing(start: Start) -> None:
-    cluster = start("listen()\ntime.sleep(600)", peers_timeout=0.2)
-    cluster.wait_ready(timeout=60)
+@pytest.mark.parametrize("who", ["True", "me == 'chief'"], ids=["after it came", "before"])
+def test_who_was_killed_is_not_missing(start: Start, who: str) -> None:
+    cluster = start(f"if {who}:\n    listen()\nprint('up', flush=True)\ntime.sleep(600)", peers_timeout=0.2)
+    wait_for(cluster, "chief", "worker", text="up")
     cluster.kill("worker")
     with pytest.raises(ClusterError, match="not done after 1 s"):
         cluster.wait(timeout=1)
