@@ -70,7 +70,7 @@ def wait_for_step(of: LocalCluster, step: int) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _awaited(spec: ClusterSpec) -> tuple[str, ...]:
+def awaited(spec: ClusterSpec) -> tuple[str, ...]:
     """Who trains, and the evaluator, which ends when it has seen the last checkpoint."""
     return (*spec.deciding_types, *["evaluator"] * spec.evaluator)
 
@@ -78,7 +78,7 @@ def _awaited(spec: ClusterSpec) -> tuple[str, ...]:
 def left_alone(program: Path, spec: ClusterSpec) -> Training:
     """A training that nobody disturbs."""
     with cluster(program, spec) as running:
-        running.wait(*_awaited(spec), timeout=_SECONDS)
+        running.wait(*awaited(spec), timeout=_SECONDS)
         return result(running)
 
 
@@ -93,7 +93,7 @@ def killed(program: Path, spec: ClusterSpec, role: str, step: int) -> Training:
     with cluster(program, spec) as running:
         wait_for_step(running, step)
         running.kill(role)
-        running.wait(*_awaited(spec), timeout=_SECONDS, restarts=0 if (spec, role) == (SERVERS, "worker") else 1)
+        running.wait(*awaited(spec), timeout=_SECONDS, restarts=0 if (spec, role) == (SERVERS, "worker") else 1)
         return result(running)
 
 

@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(program: Path, folder: Path) -> Training:
     """A training that nobody disturbs."""
     with killing.cluster(program, MIRRORED, str(folder)) as cluster:
-        cluster.wait(timeout=TIMEOUT)
+        cluster.wait(*killing.awaited(MIRRORED), timeout=TIMEOUT)
         training = killing.result(cluster)
     assert (training.step, training.evaluated, len(training.losses)) == (STEPS, STEPS, STEPS)
     return training
@@ -99,7 +99,7 @@ def test_tasks_that_are_asked_to_end_cost_nothing(program: Path, alone: Training
         killing.wait_for_step(cluster, some_step())
         cluster.preempt("evaluator")
         cluster.preempt("worker")
-        cluster.wait(timeout=TIMEOUT, restarts=2)
+        cluster.wait(*killing.awaited(MIRRORED), timeout=TIMEOUT, restarts=2)
         assert killing.result(cluster) == alone
 
 

@@ -15,15 +15,19 @@ from labkit.errors import ClusterError
 from labkit.waiting import wait_until
 
 MIRRORED = ClusterSpec(chief=1, worker=2, evaluator=1)
+EVERYBODY = ("chief", "worker", "evaluator")
 # One task is lost as often as it is told; the others cannot end before it was started once more.
 LOSES_ONE = """
 import json, os, pathlib, sys, time
-task = json.loads(os.environ["TF_CONFIG"])["task"]
+config = json.loads(os.environ["TF_CONFIG"])
+task, trains = config["task"], [f"{type} {n}" for type, all in config["cluster"].items() for n in range(len(all))]
 name, victim, losses, crashes = f"{task['type']} {task['index']}", sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 number = len(list(pathlib.Path().glob(f"{name}.*"))) + 1
-pathlib.Path(f"{name}.{number}").touch()
 print("start", number, flush=True)
+pathlib.Path(f"{name}.{number}").touch()
 if name == victim and number <= losses and crashes:
+    while not all(pathlib.Path(f"{each}.{number}").exists() for each in trains):
+        time.sleep(0.01)
     sys.exit("lost my peers")
 while name == victim and number <= losses or not pathlib.Path(f"{victim}.{losses + 1}").exists():
     time.sleep(0.01)
@@ -60,7 +64,7 @@ TRAINING_TWICE = {"chief 0": 2, "worker 0": 2, "worker 1": 2, "evaluator 0": 1}
 
 def test_all_that_train_are_started_again_when_one_crashed(started: Start) -> None:
     cluster = started("worker 1", 1, "crashes")
-    cluster.wait(timeout=60, restarts=1)
+    cluster.wait(*EVERYBODY, timeout=60, restarts=1)
     assert starts(cluster) == TRAINING_TWICE
     assert "lost my peers" in cluster.log("worker", 1), "what it printed before is kept"
     assert {cluster.state(*task) for task in MIRRORED.tasks} == {"finished"}
@@ -71,7 +75,7 @@ def test_all_that_train_are_started_again_when_one_was_taken_away(started: Start
     cluster = started("worker 1")
     all_began(cluster)
     getattr(cluster, end)("worker", 1)
-    cluster.wait(timeout=60, restarts=1)
+    cluster.wait(*EVERYBODY, timeout=60, restarts=1)
     assert starts(cluster) == TRAINING_TWICE
 
 
@@ -79,7 +83,7 @@ def test_who_serves_is_started_again_too(started: Start) -> None:
     cluster = started("ps 0", spec=ClusterSpec(chief=1, worker=1, ps=1))
     all_began(cluster)
     cluster.kill("ps")
-    cluster.wait(timeout=60, restarts=1)
+    cluster.wait(*EVERYBODY, timeout=60, restarts=1)
     assert starts(cluster) == {"chief 0": 2, "worker 0": 2, "ps 0": 2}
 
 
@@ -89,13 +93,13 @@ def test_an_evaluator_is_started_again_alone(started: Start, crashes: list[str])
     if not crashes:
         all_began(cluster)
         cluster.kill("evaluator")
-    cluster.wait(timeout=60, restarts=1)
+    cluster.wait(*EVERYBODY, timeout=60, restarts=1)
     assert starts(cluster) == {"chief 0": 1, "worker 0": 1, "worker 1": 1, "evaluator 0": 2}
 
 
 def test_a_task_may_be_lost_as_often_as_there_are_restarts(started: Start) -> None:
     cluster = started("chief 0", 2, "crashes")
-    cluster.wait(timeout=60, restarts=2)
+    cluster.wait(*EVERYBODY, timeout=60, restarts=2)
     assert starts(cluster) == {"chief 0": 3, "worker 0": 3, "worker 1": 3, "evaluator 0": 1}
 
 
@@ -103,7 +107,7 @@ def test_a_task_may_be_lost_as_often_as_there_are_restarts(started: Start) -> No
 def test_a_crash_is_an_error_when_no_restart_is_left(started: Start, restarts: int) -> None:
     cluster = started("worker 1", 2, "crashes")
     with pytest.raises(ClusterError, match=r"worker 1 failed \(exit status 1\)(.|\n)*lost my peers") as error:
-        cluster.wait(timeout=60, restarts=restarts)
+        cluster.wait(*EVERYBODY, timeout=60, restarts=restarts)
     assert error.value.log.count("start") == cluster.log("worker", 1).count("start") == restarts + 1
 
 
