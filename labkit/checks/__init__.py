@@ -93,11 +93,11 @@ def _find(number: str) -> _Exercise | None:
 
 
 def _verdict(judge: Judge, answer: Any) -> str:
-    if _is_blank(answer):
-        return "not answered yet"
     try:
-        differs = judge(answer)
+        differs = ... if _is_blank(answer) else judge(answer)
     except Exception as error:  # whatever a reader passes, the check goes on
+        if answer is None:
+            return "not yet: the answer is None; does your cell give it a value, and your function return one?"
         return (
             f"not yet: this check cannot use an answer of type {type(answer).__name__} "
             f"(it stopped with {type(error).__name__})"

@@ -17,6 +17,8 @@ _SERVED = {1, 2, 10, 1700}
     ),
 )
 def _versions(answer: Any) -> str | None:
+    if isinstance(answer, int):
+        return "a list of the numbers is asked for, not one of them or how many there are"
     answer = list(answer)
     if any(isinstance(each, str) for each in answer):
         return "versions are whole numbers; these are still names"
@@ -36,7 +38,10 @@ def _versions(answer: Any) -> str | None:
 
 @exercise(
     "01.2",
-    hints=("Which of the three preprocessing layers multiplies?", "A kilogram has 1,000 grams: layers.Rescaling(...)."),
+    hints=(
+        "Which of the three preprocessing layers multiplies?",
+        "A kilogram has 1,000 grams; which of the three has a factor that you choose?",
+    ),
 )
 def _to_grams(answer: Any) -> str | None:
     import keras
@@ -53,16 +58,16 @@ def _to_grams(answer: Any) -> str | None:
     if np.allclose(got - [3.0, 4.5], (got - [3.0, 4.5])[0]) and not np.allclose(ratio, ratio[0]):
         return "this adds a number; a change of units multiplies"
     if not np.allclose(ratio, 1000):
-        return f"3 kg becomes {got[0]:g} g"
+        return f"with this layer 3 kg becomes {got[0]:g} g"
     return None
 
 
 @exercise(
     "01.3",
     hints=(
-        "name_species calls the model, takes argmax over axis 1, picks names: tf.gather(penguins.classes, ...).",
-        "archive.track(model), add_endpoint('serving_default', model, input_signature=[specs]), add_endpoint("
-        "'name_species', name_species), write_out(named). name_species is a tf.function with input_signature=[specs].",
+        "Part 5 wrote a second signature: a tf.function, an archive, an endpoint for each. What does this one return?",
+        "name_species, whose input_signature is [specs], takes argmax over axis 1 of the model's answer, and gathers "
+        "from penguins.classes. The archive tracks the model; the endpoint of a model needs an input_signature, too.",
     ),
 )
 def _name_species(answer: Any) -> str | EllipsisType | None:

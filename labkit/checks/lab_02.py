@@ -4,7 +4,11 @@ from typing import Any
 
 from labkit.checks import exercise
 
-_COLUMNS = {"bill_length_mm": [39.1, 46.5], "body_mass_g": [3750.0, 3500.0], "sex": ["male", "female"]}
+_COLUMNS: dict[str, list[Any]] = {
+    "bill_length_mm": [39.1, 46.5],
+    "body_mass_g": [3750.0, 3500.0],
+    "sex": ["male", "female"],
+}
 
 
 @exercise(
@@ -60,7 +64,7 @@ def _predict_request(answer: Any) -> str | None:
     if not spec.HasField("version"):
         return "it leaves the version to the server, which takes the newest; one was named"
     if spec.version.value != 2:
-        return f"it asks version {spec.version.value}"
+        return f"it asks for version {spec.version.value}, and another was named"
     return _judge_tensors(answer.inputs)
 
 
@@ -91,7 +95,7 @@ def _judge_tensors(inputs: Any) -> str | None:
     "02.3",
     hints=(
         "The server serves the highest version it finds in the folder; which one must it no longer find?",
-        "Rename folder / '2' to a place outside the folder, then wait_for({2: 'END', 1: 'AVAILABLE'}).",
+        "A version leaves as it came: in one step, this time out of the folder. wait_for takes the states you want.",
     ),
 )
 def _rolled_back(answer: Any) -> str | None:

@@ -21,12 +21,12 @@ _PIXELS = 64
     ),
 )
 def _message(answer: Any) -> str | None:
-    if not isinstance(answer, int | float):
+    if not isinstance(answer, int | float | np.number):
         return "a number of bytes is asked for, without a unit"
     numbers = _PHOTOS * _NUMBERS
     named = {
         numbers: "that is the number of numbers; each of them takes more than a byte",
-        32 * numbers: "those are bits",
+        32 * numbers: "those are bits, eight to a byte",
         8 * numbers: "that is for float64",
         2 * numbers: "that is for float16",
         4 * _NUMBERS: "that is one photo",
@@ -51,6 +51,34 @@ def _near(answer: Any, wanted: float) -> bool:
 @exercise(
     "03.2",
     hints=(
+        "bench.compare takes the two targets, what makes a batch, and the sizes. Ask what it returns for break_even.",
+        "break_even takes the side that becomes quicker, then the other, and counts numbers. Here these are pixels.",
+    ),
+)
+def _break_even(answer: Any) -> str | None:
+    if not (isinstance(answer, tuple | list) and len(answer) == 2 and isinstance(answer[0], Comparison)):
+        return "a pair is asked for: what bench.compare returned, and a number of pixels"
+    comparison, pixels = answer
+    if set(comparison.sides) != {"REST", "gRPC"}:
+        return f"the comparison has the sides {sorted(comparison.sides)}; own_rest and own_grpc are asked for"
+    if comparison.values[-1] < 64 * _PIXELS or len(comparison.values) < 3:
+        return "that are few sizes; go from 1 to 256 digits"
+    even = comparison.break_even("gRPC", "REST")
+    if even is None:
+        return "gRPC was not quicker here even with the most digits; was something else running? Measure again"
+    other_way = comparison.break_even("REST", "gRPC")
+    if pixels is None or (other_way and _near(pixels, other_way) and not _near(pixels, even)):
+        return "from how many pixels on is gRPC the quicker one, and not REST?"
+    if _near(pixels, even) or abs(pixels - even) <= 1:
+        return None
+    if _near(pixels, even / _PIXELS) or abs(pixels - even / _PIXELS) <= 1:
+        return f"that counts digits; each has {_PIXELS} pixels"
+    return "that is not what this comparison says"
+
+
+@exercise(
+    "03.3",
+    hints=(
         "The new signature's only input is a vector of strings. What turns them into rows of numbers?",
         "tf.io.decode_raw does, but nobody knows how long its rows are until tf.ensure_shape says so. Then it is the "
         "same question as ever. Both signatures go into tf.saved_model.save.",
@@ -60,7 +88,9 @@ def _raw(folder: Any) -> Any:
     import tensorflow as tf
 
     if not (Path(folder) / "saved_model.pb").is_file():
-        return ... if not Path(folder).exists() else f"there is no saved_model.pb in {Path(folder).name}"
+        return (
+            ... if not Path(folder).exists() else f"there is no saved_model.pb in {Path(folder).name or 'this folder'}"
+        )
     loaded = tf.saved_model.load(str(folder))
     if missing := {"serving_default", "raw"} - set(loaded.signatures):
         return f"the signature {missing.pop()!r} is not there; it has {sorted(loaded.signatures)}"
@@ -87,31 +117,3 @@ def _raw(folder: Any) -> Any:
 
 def _output(answer: dict[str, Any]) -> np.ndarray:
     return next(iter(answer.values())).numpy()
-
-
-@exercise(
-    "03.3",
-    hints=(
-        "bench.compare takes the two targets, what makes a batch, and the sizes. Ask what it returns for break_even.",
-        "break_even takes the side that becomes quicker, then the other, and counts numbers. Here these are pixels.",
-    ),
-)
-def _break_even(answer: Any) -> str | None:
-    if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Comparison)):
-        return "a pair is asked for: what bench.compare returned, and a number of pixels"
-    comparison, pixels = answer
-    if set(comparison.sides) != {"REST", "gRPC"}:
-        return f"the comparison has the sides {sorted(comparison.sides)}; own_rest and own_grpc are asked for"
-    if comparison.values[-1] < 64 * _PIXELS or len(comparison.values) < 3:
-        return "that are few sizes; go from 1 to 256 digits"
-    even = comparison.break_even("gRPC", "REST")
-    if even is None:
-        return "gRPC was not quicker here even with the most digits; was something else running? Measure again"
-    other_way = comparison.break_even("REST", "gRPC")
-    if pixels is None or (other_way and _near(pixels, other_way) and not _near(pixels, even)):
-        return "from how many pixels on is gRPC the quicker one, and not REST?"
-    if _near(pixels, even) or abs(pixels - even) <= 1:
-        return None
-    if _near(pixels, even / _PIXELS) or abs(pixels - even / _PIXELS) <= 1:
-        return f"that counts digits; each has {_PIXELS} pixels"
-    return "that is not what this comparison says"

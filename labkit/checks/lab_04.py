@@ -48,7 +48,7 @@ def _near(one: float, other: float) -> bool:
     ),
 )
 def _refused(answer: Any) -> str | None:
-    letters = set(answer)
+    letters = {letter.lower() if isinstance(letter, str) else letter for letter in answer}
     if not letters:
         return "at least one of them is refused"
     if not all(isinstance(letter, str) and letter in set("abcde") for letter in letters):
@@ -74,10 +74,13 @@ _ACCEPTED = {
     "04.3",
     hints=(
         "Version 2 is loaded already, so labels may move to it. What do users hear who ask for a label that is gone?",
-        "One reload will do, with specific { versions: 2 } and both labels at 2. Then wait until version 1 says END.",
+        "One reload may say everything: which version stays, and where each of the two labels leads. Then wait for the "
+        "state of version 1.",
     ),
 )
 def _finished(answer: Any) -> str | EllipsisType | None:
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return "two things are asked for: the server's status, and the log of its users"
     status, log = answer
     states = {each.version: each.state for each in status}
     recent = [one for one in log[-40:] if not one.error]

@@ -17,6 +17,24 @@ _WHY = {
 @exercise(
     "05.1",
     hints=(
+        "Which of them have a machine running at this moment?",
+        "Machines run for deployed models, whether asked or not, and for jobs that have not ended.",
+    ),
+)
+def _by_the_hour(answer: Any) -> str | None:
+    letters = {str(letter).lower() for letter in answer} if isinstance(answer, Iterable) else set()
+    if not letters or letters - set("abcdef"):
+        return "a set of letters from a to f is asked for"
+    for letter in sorted(letters - _PAID):
+        return f"{letter}: {_WHY[letter]}"
+    if letters != _PAID:
+        return "there is another one with a machine"
+    return None
+
+
+@exercise(
+    "05.2",
+    hints=(
         "Which argument of `deploy` says how much of the traffic the newcomer takes? The others share the rest.",
         "The endpoint's `traffic_split` has ids; `endpoint.list_models()` has each id's display name.",
     ),
@@ -38,7 +56,7 @@ def _split(answer: Any) -> str | None:
 
 
 @exercise(
-    "05.2",
+    "05.3",
     hints=(
         "The job is the one that `batch_predict` returns. Does it fail because two lines are bad?",
         "Part 5 has the call; only the source file and the display name are others. Wait until it has ended.",
@@ -57,22 +75,4 @@ def _six(answer: Any) -> str | None:
         return f"of 6 lines {counts[0]} were answered and {counts[1]} refused; is the file as it was?"
     if counts[1] != 2:
         return f"{counts[1]} of the lines were refused; is the format one that has a line for each instance?"
-    return None
-
-
-@exercise(
-    "05.3",
-    hints=(
-        "Which of them have a machine running at this moment?",
-        "Machines run for deployed models, whether asked or not, and for jobs that have not ended.",
-    ),
-)
-def _by_the_hour(answer: Any) -> str | None:
-    letters = {str(letter).lower() for letter in answer} if isinstance(answer, Iterable) else set()
-    if not letters or letters - set("abcdef"):
-        return "a set of letters from a to f is asked for"
-    for letter in sorted(letters - _PAID):
-        return f"{letter}: {_WHY[letter]}"
-    if letters != _PAID:
-        return "there is another one with a machine"
     return None

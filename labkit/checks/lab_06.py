@@ -25,8 +25,8 @@ def _slim(answer: Any) -> str | None:
         return f"the folder of the web model is asked for; yours is of type {type(answer).__name__}"
     description = Path(answer) / "model.json"
     if not description.is_file():
-        return f"there is no model.json in {Path(answer).name}"
-    model = json.loads(description.read_text())
+        return f"there is no model.json in {Path(answer).name or 'this folder'}"
+    model = json.loads(description.read_text(encoding="utf-8"))
     if model.get("format") != "graph-model":
         return f"this is a {model.get('format')}; a graph model is asked for"
     specs = [one for group in model["weightsManifest"] for one in group["weights"]]
@@ -85,12 +85,14 @@ def _falling(rows: np.ndarray) -> bool:
 def _break_even(answer: Any) -> str | None:
     if answer is None:
         return "the page begins late; is each of its answers later than the server's, too?"
+    if isinstance(answer, float | np.floating) and answer % 1 == 0:  # as numpy's ceil has it
+        answer = int(answer)
     if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
         return f"a whole number is asked for, not {answer!r}"
-    page, server = _waited(answer)
+    page, server = _waited(int(answer))
     if page >= server:
         return f"after {answer} questions that are {page:.2f} s of waiting with the page, {server:.2f} with the server"
-    page, server = _waited(answer - 1)
+    page, server = _waited(int(answer) - 1)
     return "one question fewer would do, too" if page < server else None
 
 

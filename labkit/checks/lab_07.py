@@ -18,6 +18,28 @@ _WHY = {
 @exercise(
     "07.1",
     hints=(
+        "Part 5 compares what a class has learned with its drawings. What follows from that, and what not?",
+        "Membership inference answers with a probability, for one example that one already has.",
+    ),
+)
+def _found_out(answer: Any) -> str | None:
+    if isinstance(answer, str) or not isinstance(answer, Iterable):
+        return 'a set of letters is asked for, as {"a", "b"}'
+    chosen = {str(each).strip("()").lower() for each in answer}
+    if not chosen:
+        return "something can be found out; the set is empty"
+    if unknown := chosen - set("abcde"):
+        return f"there is no ({sorted(unknown)[0]}) among these"
+    if wrong := sorted(chosen - _FOUND_OUT):
+        return f"not ({wrong[0]}): {_WHY[wrong[0]]}"
+    if len(chosen) < len(_FOUND_OUT):
+        return "right so far, but not all"
+    return None
+
+
+@exercise(
+    "07.2",
+    hints=(
         "`first(5)` has the drawings. What does part 2 do with `lesson`?",
         "`run(head_js, ...)` returns `after`: a kernel and a bias, for `with_head`.",
     ),
@@ -40,7 +62,7 @@ def _few(answer: Any) -> str | None:
 
 
 @exercise(
-    "07.2",
+    "07.3",
     hints=(
         "`trainable = false` for all layers but the last, then `compile`, then read, train, read again.",
         "The moving mean is number 2 of `getWeights()`, gamma number 0. Take plain numbers before you train.",
@@ -58,24 +80,4 @@ def _drift(answer: Any) -> str | None:
         return "the moving mean has not changed; is `call` as it comes, and was the first one read before the training?"
     if not ((before < 0).any() or (after < 0).any()):
         return "none of these numbers is negative; is this the moving mean, and not the variance?"
-    return None
-
-
-@exercise(
-    "07.3",
-    hints=(
-        "Part 5 compares what a class has learned with its drawings. What follows from that, and what not?",
-        "Membership inference answers with a probability, for one example that one already has.",
-    ),
-)
-def _found_out(answer: Any) -> str | None:
-    if isinstance(answer, str) or not isinstance(answer, Iterable):
-        return 'a set of letters is asked for, as {"a", "b"}'
-    chosen = {str(each).strip("()").lower() for each in answer}
-    if unknown := chosen - set("abcde"):
-        return f"there is no {', '.join(sorted(unknown))}"
-    if wrong := sorted(chosen - _FOUND_OUT):
-        return f"not ({wrong[0]}): {_WHY[wrong[0]]}"
-    if len(chosen) < len(_FOUND_OUT):
-        return "right so far, but not all"
     return None

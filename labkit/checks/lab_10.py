@@ -48,6 +48,8 @@ def _together(answer: Any) -> Any:
     for counts in ([2, 2], [3, 1]):
         if (found := _one(answer, gradients, counts)) is ...:
             return ...
+        if found is None:
+            return "your function returns None; is there a `return` at its end?"
         if (said := _differs(found, gradients, counts)) is not None:
             return said
     nothing = np.full((1, 2), np.nan, np.float32)
@@ -62,7 +64,7 @@ def _one(answer: Any, gradients: list[np.ndarray], counts: list[int]) -> Any:
     import tensorflow as tf
 
     found = answer([tf.constant(one) for one in gradients], counts)
-    return found if found is ... else np.asarray(found)
+    return found if found is None or found is ... else np.asarray(found)
 
 
 def _differs(found: np.ndarray, gradients: list[np.ndarray], counts: list[int]) -> str | None:

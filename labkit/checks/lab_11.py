@@ -31,11 +31,40 @@ def _staleness(answer: Any) -> str | None:
         4: "others than one push meanwhile",
         2800: "staleness is counted in versions, not in milliseconds",
     }
-    return said.get(float(answer), "another number of versions goes by")
+    return next((text for value, text in said.items() if answer == value), "another number of versions goes by")
 
 
 @exercise(
     "11.2",
+    hints=(
+        "A version should wait for as many gradients as there are quick workers.",
+        "`required` says how many the chief waits for; the rest are backups.",
+    ),
+)
+def _backups(answer: Any) -> str | None:
+    if not isinstance(answer, History):
+        return f"what `trained` returns is asked for; yours is of type {type(answer).__name__}"
+    steps = answer.table()
+    if sorted(steps.worker.unique()) != [0, 1, 2, 3]:
+        return f"{steps.worker.nunique()} workers took part; four are asked for"
+    slow = steps[steps.worker >= 2]
+    if slow.seconds.min() < 0.2:
+        return "workers 2 and 3 are not slow"
+    if (steps.applied & (steps.staleness > 0)).any():
+        return "this training was asynchronous: stale gradients were applied"
+    if (versions := steps.read.max() + 1) < _VERSIONS:
+        return f"{versions} versions were made; {_VERSIONS} are asked for"
+    # By what was used and not by the time it took, which says little on a busy machine.
+    used = slow[slow.applied].read.nunique()
+    if used <= versions / 2:
+        return None
+    if steps.applied.all():
+        return "there was no backup: no gradient was thrown away"
+    return f"{used} of {versions} versions waited for a slow worker's gradient"
+
+
+@exercise(
+    "11.3",
     hints=(
         "A rule is a function: staleness in, factor out. At 0 a gradient is dropped.",
         "Three cases; begin with the one over 10. A staleness of 0 cannot be divided by.",
@@ -69,32 +98,3 @@ def _wrong_factor(staleness: int, factor: float) -> str | None:
     if factor > 1:
         return f"the gradient is made larger, by {factor:.3g}"
     return f"it gave {factor:.3g}, which is not what the exercise says"
-
-
-@exercise(
-    "11.3",
-    hints=(
-        "A version should wait for as many gradients as there are quick workers.",
-        "`required` says how many the chief waits for; the rest are backups.",
-    ),
-)
-def _backups(answer: Any) -> str | None:
-    if not isinstance(answer, History):
-        return f"what `trained` returns is asked for; yours is of type {type(answer).__name__}"
-    steps = answer.table()
-    if sorted(steps.worker.unique()) != [0, 1, 2, 3]:
-        return f"{steps.worker.nunique()} workers took part; four are asked for"
-    slow = steps[steps.worker >= 2]
-    if slow.seconds.min() < 0.2:
-        return "workers 2 and 3 are not slow"
-    if (steps.applied & (steps.staleness > 0)).any():
-        return "this training was asynchronous: stale gradients were applied"
-    if (versions := steps.read.max() + 1) < _VERSIONS:
-        return f"{versions} versions were made; {_VERSIONS} are asked for"
-    # By what was used and not by the time it took, which says little on a busy machine.
-    used = slow[slow.applied].read.nunique()
-    if used <= versions / 2:
-        return None
-    if steps.applied.all():
-        return "there was no backup: no gradient was thrown away"
-    return f"{used} of {versions} versions waited for a slow worker's gradient"

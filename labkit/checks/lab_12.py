@@ -50,7 +50,7 @@ def _servers(answer: Any) -> str | None:
         return None
     said = {
         51: "with so many, workers compute for a little less than half of the time",
-        51.2: "servers come whole",
+        51.2: "servers come whole, not in parts",
         26: "each worker fetches and sends, and at once means one after the other",
         7: "the links have 10 gigabits, not gigabytes",
         1: "all workers share the servers' links",
@@ -71,16 +71,18 @@ def _servers(answer: Any) -> str | None:
 def _sparse(answer: Any) -> Any:
     if not callable(answer):
         return f"a function is asked for; yours is of type {type(answer).__name__}"
-    gradient, left = np.float32([1, -5, 2, 0.5, 0]), np.float32([0.25, 0, -2, 0, 3])
+    gradient = np.array([1, -5, 2, 0.5, 0], np.float32)
+    left = np.array([0.25, 0, -2, 0, 3], np.float32)
     mine = gradient.copy(), left.copy()
     found = answer(*mine, 2)
     if found is ...:
         return ...
-    if not (isinstance(found, tuple) and len(found) == 3):
+    if not (isinstance(found, tuple | list) and len(found) == 3):
         return "three things are asked for: indices, values, and what is left over now"
     if not (np.array_equal(mine[0], gradient) and np.array_equal(mine[1], left)):
         return "the function has changed the arrays that it was given"
-    if said := _differs(*(np.asarray(each) for each in found), gradient + left):
+    indices, values, rest = (np.asarray(each) for each in found)
+    if said := _differs(indices, values, rest, gradient + left):
         return said
     return None if np.size(answer(*mine, 1)[0]) == 1 else "with another `k` there have to be as many entries as it says"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from labkit import data, start
@@ -22,7 +23,10 @@ start.seed()
         ([1, 2, 100, 1700], "that no folder name gives"),
         ([1, 2, 2, 10, 1700], "counts once"),
         ([1, 2, 1700], "1 of the versions"),
-        (4, "cannot use an answer"),
+        (4, "or how many there are"),
+        (None, "the answer is None"),
+        ((1.0, 2.0, 10.0, 1700.0), "right"),
+        (np.array([1, 2, 10, 1700]), "right"),
     ],
 )
 def test_versions(answer, said, verdict) -> None:

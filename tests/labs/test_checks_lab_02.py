@@ -62,7 +62,7 @@ def request_for() -> Callable[..., Any]:
         ({"name": "pinguins"}, "asks the model 'pinguins'"),
         ({"signature": ""}, "an empty name is serving_default"),
         ({"version": None}, "leaves the version to the server"),
-        ({"version": 1}, "asks version 1"),
+        ({"version": 1}, "asks for version 1"),
         ({"rows": slice(0, 2)}, "has the shape (2,)"),
         ({"rows": slice(1, 2)}, "not that of the first penguin"),
         ({"sex": None}, "['sex'] is too much or missing"),

@@ -21,7 +21,7 @@ import pytest
     ],
 )
 def test_split(answer, said, verdict) -> None:
-    assert said in verdict("05.1", answer)
+    assert said in verdict("05.2", answer)
 
 
 def job(right: int, wrong: int, state: str = "JOB_STATE_SUCCEEDED", source: str = "gs://b/batch/six.jsonl") -> Any:
@@ -48,7 +48,7 @@ def job(right: int, wrong: int, state: str = "JOB_STATE_SUCCEEDED", source: str 
     ],
 )
 def test_six(answer, said, verdict) -> None:
-    assert said in verdict("05.2", answer)
+    assert said in verdict("05.3", answer)
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_six(answer, said, verdict) -> None:
     ],
 )
 def test_by_the_hour(answer, said, verdict) -> None:
-    assert said in verdict("05.3", answer)
+    assert said in verdict("05.1", answer)

@@ -75,6 +75,7 @@ def test_three_likeliest_wants_two_things(verdict) -> None:
     [
         (177, "right"),
         (np.int64(177), "right"),
+        (np.ceil(176.47), "right"),
         (176, "6"),
         (178, "one question fewer"),
         (None, "is each of its answers later"),

@@ -37,7 +37,7 @@ def placement(
     ],
 )
 def test_lean(answer, said, verdict) -> None:
-    assert said in verdict("08.1", answer)
+    assert said in verdict("08.3", answer)
 
 
 @cache
@@ -51,6 +51,7 @@ def vgg(optimizer: str = "sgd") -> TrainingMemory:
 def test_largest_batch(verdict) -> None:
     largest = vgg().largest_batch(11 * GIB)
     assert "right" in verdict("08.2", (vgg(), largest))
+    assert "right" in verdict("08.2", (vgg(), np.int64(largest)))
     assert "does not fit" in verdict("08.2", (vgg(), largest + 1))
     assert "does not fit" in verdict("08.2", (vgg(), 0))
     assert "larger batch fits" in verdict("08.2", [vgg(), largest - 1])
@@ -69,8 +70,8 @@ def test_largest_batch(verdict) -> None:
         (57, "right"),
         (np.int64(57), "right"),
         (57.0, "right"),
-        (56, "not a whole week, or"),
-        (56.14, "not a whole week, or"),
+        (56, "not yet paid"),
+        (56.14, "whole weeks"),
         (2526, "hours of use"),
         (53, "two cards"),
         (50, "the power is not free"),
@@ -82,4 +83,4 @@ def test_largest_batch(verdict) -> None:
     ],
 )
 def test_weeks(answer, said, verdict) -> None:
-    assert said in verdict("08.3", answer)
+    assert said in verdict("08.1", answer)

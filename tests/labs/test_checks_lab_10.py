@@ -55,6 +55,7 @@ def nan_with_an_empty_replica(gradients: list, counts: list[int]) -> Any:
         (lambda gradients, counts: weighted(gradients, counts) * sum(counts), "a sum"),
         (lambda gradients, counts: gradients[0], "is another"),
         (lambda gradients, counts: 1.0, "shape is ()"),
+        (lambda gradients, counts: None, "is there a `return`"),
         (lambda gradients, counts: ..., "not answered yet"),
         (lambda gradients: gradients, "TypeError"),
         (3, "of type int"),

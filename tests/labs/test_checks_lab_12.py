@@ -92,6 +92,7 @@ def changes_its_argument(gradient: np.ndarray, left: np.ndarray, k: int) -> tupl
     [
         (sparse, "right"),
         (lambda *given: tuple(map(list, sparse(*given))), "right"),
+        (lambda *given: list(sparse(*given)), "right"),
         (forgets_what_was_left, "counts, too"),
         (largest_but_not_in_size, "large negative"),
         (keeps_what_was_sent, "is not left over"),
