@@ -76,11 +76,8 @@ def _bound_by(node: ast.AST) -> list[str]:
             targets = [target]
         case _:
             return []
-    return [leaf.id for target in targets for leaf in ast.walk(target) if _is_bound_name(leaf)]
-
-
-def _is_bound_name(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    names = [leaf for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name)]
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
 
 
 def student_copy(notebook: NotebookNode, lab: Path) -> NotebookNode:

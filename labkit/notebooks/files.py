@@ -22,7 +22,10 @@ def labs_folder(folder: str | Path | None = None) -> Path:
     """
     found = Path(folder) if folder is not None else Path(__file__).parents[2] / "labs"
     if not found.is_dir():
-        raise NotebookError(f"there is no folder {found}; say where the labs are with --folder=FOLDER")
+        raise NotebookError(
+            f"there is no folder {found}. The labs are in the repository, not in the package: clone it, and say where "
+            "they are with --folder=FOLDER"
+        )
     return found
 
 

@@ -136,7 +136,8 @@ class Lab:
     def exercises(self) -> Iterator[tuple[str, list[Cell]]]:
         """Each exercise's number as its heading gives it, with the cells under that heading."""
         section = self.section("Exercises")
-        number, cells = "", []
+        number = ""
+        cells: list[Cell] = []
         for cell in section.cells if section else ():
             heading = None if cell.is_code else re.search(r"^### Exercise (\S+)", cell.source, re.MULTILINE)
             if heading and number:

@@ -1,28 +1,24 @@
 """``labkit run NN|all``: runs labs in fresh kernels and stores their outputs. The only way outputs get into a lab."""
 
 import argparse
-import os
 import re
+import shlex
+import signal
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from labkit.errors import NotebookError
 from labkit.notebooks import exercises, files
-
-LIMIT = 90.0
-"""Seconds that one lab may take."""
+from labkit.notebooks.kernel import LIMIT, SHORTER, code_cells, execute, memory_of_children
+from labkit.notebooks.report import FAILED, INTERRUPTED, RAN, Report, Result
+from labkit.serving.memory_curve import MemoryCurve
 
 
 @dataclass(frozen=True)
@@ -34,132 +30,214 @@ class Ran:
     seconds: float
 
 
-class ThisPython(KernelSpecManager):
-    """Knows one kernel: the Python that runs this, whatever kernels are registered on the machine."""
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-
-        kernel = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
-        kernel.argv = [*kernel.argv, "--log-level=CRITICAL"]  # it warns that it talks over plain TCP; that is loopback
-        return kernel
-
-
-def run(lab: Path, *, limit: float = LIMIT, console: Console | None = None) -> Ran:
+def run(lab: Path, *, limit: float = LIMIT, console: Console | None = None, name: str = "") -> Ran:
     """Runs one lab in a fresh kernel, stores its outputs and writes its exercise copy.
 
     Args:
         lab: the notebook; it runs in its own folder and is only written when all went well.
         limit: seconds it may take.
         console: where the progress bar is drawn while it runs; none if it is not a terminal.
+        name: how the bar and messages call it; its file's name by default.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C, or SIGTERM.
         NotebookError: a cell failed, the kernel died, or the lab took longer than `limit`.
     """
     notebook = files.read(lab)
-    started = time.perf_counter()
-    execute(notebook, lab.parent, name=lab.name, limit=limit, console=console)
-    seconds = time.perf_counter() - started
-    if seconds > limit:
-        raise NotebookError(f"{lab.name} took {seconds:.0f} s, longer than its limit of {limit:g} s; {_SHORTER}")
+    seconds = _timed(notebook, lab, limit, console, name)
     student = exercises.student_copy(notebook, lab)
     files.write(lab, notebook)
     exercises.write(student, lab)
-    return Ran(lab, len(_code_cells(notebook)), seconds)
+    return Ran(lab, len(code_cells(notebook)), seconds)
 
 
-def execute(
-    notebook: NotebookNode, folder: Path, *, name: str, limit: float = LIMIT, console: Console | None = None
-) -> None:
-    """Runs the notebook in `folder` in a fresh kernel of this environment and puts the outputs into it.
+def run_to_page(
+    lab: Path,
+    folder: Path,
+    *,
+    beside: Iterable[Path] = (),
+    limit: float = LIMIT,
+    console: Console | None = None,
+    name: str = "",
+) -> Ran:
+    """Runs one lab in a fresh kernel and writes what it shows to a page; the notebook stays as it is.
+
+    Args:
+        lab: the notebook; it runs in its own folder.
+        folder: where the page is written, also when a cell fails: up to there, with the error.
+        beside: the labs that have pages there too.
+        limit: seconds it may take.
+        console: where the progress bar is drawn.
+        name: how the bar and messages call it; its file's name by default.
 
     Raises:
-        NotebookError: a cell failed, the kernel died, or the time was up. The message has the cell and its text.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM; there is no page then.
+        NotebookError: as `run`.
     """
-    deadline = time.perf_counter() + limit
-    code_cells = _code_cells(notebook)
-    position = {cell.get("id", ""): number for number, cell in enumerate(code_cells, start=1)}
-    running = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[cell]}"), TimeElapsedColumn())
-    drawn = console is not None and console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not drawn) as progress:
-        bar = progress.add_task(name, total=len(code_cells), cell="starting")
+    from labkit.notebooks import pages
 
-        def starting(cell: NotebookNode, cell_index: int) -> None:
-            nonlocal running
-            running = position.get(cell.get("id", ""), running + 1)
-            first_line = cell.source.partition("\n")[0]
-            progress.update(bar, completed=running - 1, cell=f"cell {running}/{len(code_cells)}: {first_line[:40]}")
-
-        client = NotebookClient(
-            notebook,
-            km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython()),
-            resources={"metadata": {"path": str(folder)}},
-            timeout_func=lambda cell: max(1, deadline - time.perf_counter()),
-            record_timing=False,
-            store_widget_state=False,
-            coalesce_streams=True,
-            on_cell_execute=starting,
-        )
-        try:
-            # A manager that is passed in is otherwise left running; outputs are those of a machine without GPUs.
-            client.execute(cleanup_kc=True, env=os.environ | {"LABKIT_GPU": "0"})
-        except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
-            source = code_cells[running - 1].source if running else "(no cell had started)"
-            raise NotebookError(_what_failed(error, f"{name}, cell {running}", source, limit)) from error
+    notebook = files.read(lab)
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    try:
+        seconds = _timed(notebook, lab, limit, console, name)
+    except NotebookError as error:
+        first_line = str(error).partition("\n")[0]
+        pages.write(notebook, lab, folder, beside=beside, note=f"This lab did not run to its end: {first_line}")
+        raise
+    pages.write(notebook, lab, folder, beside=beside)
+    return Ran(lab, len(code_cells(notebook)), seconds)
 
 
-def _what_failed(error: Exception, place: str, source: str, limit: float) -> str:
-    cell = "\n".join(f"    {line}" for line in source.splitlines())
-    if isinstance(error, CellExecutionError):
-        traceback = re.sub(r"\x1b\[[0-9;]*m", "", error.traceback).strip()
-        return f"{place} raised {error.ename}: {error.evalue}\n\n{traceback}"
-    if isinstance(error, CellTimeoutError):
-        return f"{place} was still running when the lab passed its limit of {limit:g} s; {_SHORTER}\n\n{cell}"
-    return f"{place}: the kernel stopped ({error})\n\n{cell}"
-
-
-_SHORTER = "use less data or fewer steps, or give a slow machine more time with --limit=SECONDS"
-
-
-def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The code cells that a kernel runs: it passes over empty ones."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+def _timed(notebook: NotebookNode, lab: Path, limit: float, console: Console | None, name: str) -> float:
+    started = time.perf_counter()
+    execute(notebook, lab.parent, name=lab.name, limit=limit, console=console, title=name)
+    seconds = time.perf_counter() - started
+    if seconds > limit:
+        raise NotebookError(f"{lab.name} took {seconds:.0f} s, longer than its limit of {limit:g} s; {SHORTER}")
+    return seconds
 
 
 def main(argv: list[str]) -> int:
-    """The command: 0 when every lab ran and was stored, 1 when one was not, 2 when the arguments are wrong."""
-    parser = argparse.ArgumentParser("labkit run", description="Run labs in fresh kernels and store their outputs.")
-    parser.add_argument("lab", metavar="NN|all", help="the lab's number, or all")
-    parser.add_argument("--folder", help="the folder with the labs (default: labs/ of this checkout)")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds a lab may take (default: %(default)g)")
-    arguments = parser.parse_args(argv)
-    console = Console(stderr=True)
-    ran: list[Ran] = []
-    failures: list[str] = []
+    """The command.
+
+    Returns:
+        0 when every lab ran and was written, 1 when one was not, 130 after Ctrl-C, 143 after SIGTERM; 2 is argparse's.
+    """
+    arguments = _parser().parse_args(argv)
+    console = Console(stderr=True, soft_wrap=True)
     try:
-        labs = files.find(files.labs_folder(arguments.folder), arguments.lab)
+        folder = files.labs_folder(arguments.folder)
+        labs = _chosen(folder, arguments.lab)
+        report = Report(folder / "work")
     except NotebookError as error:
         print(f"labkit run: {error}", file=sys.stderr)
         return 1
-    for lab in labs:
+    pages_folder = None
+    if arguments.html is not None:
+        pages_folder = Path(arguments.html) if arguments.html else folder / "work" / "pages"
+    session = _Session(labs, report, console, arguments.limit, pages_folder)
+    status = session.run_all(resume=arguments.resume)
+    Console().print(_table(session.results))
+    print(f"The report is {report.folder / 'report.md'}", file=sys.stderr)
+    if pages_folder is not None:
+        print(f"The pages are in {pages_folder}; start at index.html", file=sys.stderr)
+    if status:
+        again = shlex.join(argv if arguments.resume else [*argv, "--resume"])
+        print(f"labkit run {again} goes on with what did not run", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Run labs in fresh kernels and store their outputs, or write them to pages."
+    parser = argparse.ArgumentParser("labkit run", description=about)
+    parser.add_argument("lab", metavar="NN|NN-NN|all", nargs="+", help="numbers of labs, ranges of them, or all")
+    parser.add_argument("--resume", action="store_true", help="pass over labs that ran well and have not changed since")
+    parser.add_argument(
+        "--html",
+        metavar="FOLDER",
+        nargs="?",
+        const="",
+        help="write each lab as a page to read offline, to FOLDER (default: work/pages beside the labs); "
+        "the notebooks stay as they are",
+    )
+    parser.add_argument("--folder", help="the folder with the labs (default: labs/ of this checkout)")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds a lab may take (default: %(default)g)")
+    return parser
+
+
+def _chosen(folder: Path, words: list[str]) -> list[Path]:
+    """The labs that the command line asks for, each once, in order."""
+    chosen: set[Path] = set()
+    for word in words:
+        if ends := re.fullmatch(r"(\d+)-(\d+)", word):
+            first, last = (files.find(folder, end)[0].name[:2] for end in ends.groups())
+            chosen |= {lab for lab in files.find(folder) if first <= lab.name[:2] <= last}
+        else:
+            chosen |= set(files.find(folder, word))
+    return sorted(chosen)
+
+
+class _Session:
+    """Runs labs one after the other and tells the report and the reader of each."""
+
+    def __init__(self, labs: list[Path], report: Report, console: Console, limit: float, pages: Path | None) -> None:
+        self.results: list[Result] = []
+        self._labs, self._report, self._console, self._limit, self._pages = labs, report, console, limit, pages
+
+    def run_all(self, *, resume: bool) -> int:
+        for number, lab in enumerate(self._labs, start=1):
+            place = f"lab {number} of {len(self._labs)}"
+            before = self._report.results.get(lab.name)
+            if resume and before and before.covers(self._written(lab)):
+                self.results.append(before)
+                self._console.print(f"{place}  {lab.name}  ran before", highlight=False)
+                continue
+            try:
+                self._one(lab, f"{place}  {lab.name}")
+            except KeyboardInterrupt as stopped:
+                self._write_index()
+                return 128 + (stopped.args[0] if stopped.args else signal.SIGINT)
+        self._write_index()
+        return 1 if any(result.outcome != RAN for result in self.results) else 0
+
+    def _one(self, lab: Path, name: str) -> None:
+        started = time.perf_counter()
+        outcome, trouble, cells = INTERRUPTED, "", 0
+        curve = MemoryCurve(memory_of_children, every=1.0)
         try:
-            ran.append(run(lab, limit=arguments.limit, console=console))
+            with curve:
+                ran = self._run(lab, name)
+            outcome, cells = RAN, ran.cells
         except NotebookError as error:
-            failures.append(lab.name)
+            outcome, trouble = FAILED, str(error)
             print(f"labkit run: {error}\n", file=sys.stderr)
-    Console().print(_times(ran, failures))
-    return 1 if failures else 0
+        finally:
+            seconds = ran.seconds if outcome == RAN else time.perf_counter() - started
+            memory = max((size for _, size in curve.points), default=0)
+            result = Result(lab.name, outcome, cells, seconds, memory, trouble=trouble)
+            self.results.append(result.after(self._written(lab) if outcome == RAN else [lab]))
+            self._report.add(self.results[-1])
+            self._console.print(f"{name}  {outcome}  {seconds:.1f} s", highlight=False)
+
+    def _run(self, lab: Path, name: str) -> Ran:
+        if self._pages is None:
+            return run(lab, limit=self._limit, console=self._console, name=name)
+        beside = self._labs
+        return run_to_page(lab, self._pages, beside=beside, limit=self._limit, console=self._console, name=name)
+
+    def _written(self, lab: Path) -> list[Path]:
+        if self._pages is None:
+            return [lab, exercises.path_of(lab)]
+        from labkit.notebooks import pages
+
+        return [lab, pages.path_of(lab, self._pages)]
+
+    def _write_index(self) -> None:
+        if self._pages is None:
+            return
+        from labkit.notebooks import pages
+
+        by_name = {result.lab: result for result in self.results}
+        rows = []
+        for lab in self._labs:
+            result = by_name.get(lab.name)
+            if result and pages.path_of(lab, self._pages).is_file():
+                rows.append((lab, pages.title(files.read(lab), lab), f"{result.outcome}, {result.seconds:.0f} s"))
+        pages.write_index(rows, self._pages)
 
 
-def _times(ran: list[Ran], failures: list[str]) -> Table:
-    table = Table("lab", "code cells", "seconds")
-    table.columns[1].justify = table.columns[2].justify = "right"
-    rows: dict[str, tuple[Any, ...]] = {one.lab.name: (one.cells, f"{one.seconds:.1f}") for one in ran}
-    rows |= dict.fromkeys(failures, ("", "failed"))
-    for name in sorted(rows):
-        table.add_row(name, *map(str, rows[name]))
-    if len(ran) > 1:
+def _table(results: list[Result]) -> Table:
+    table = Table("lab", "code cells", "seconds", "peak MB")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in results:
+        if one.outcome == RAN:
+            table.add_row(one.lab, str(one.cells), f"{one.seconds:.1f}", f"{one.memory / 1e6:.0f}")
+        else:
+            table.add_row(one.lab, "", one.outcome, "")
+    well = [one for one in results if one.outcome == RAN]
+    if len(well) > 1:
         table.add_section()
-        table.add_row("all", str(sum(one.cells for one in ran)), f"{sum(one.seconds for one in ran):.1f}")
+        table.add_row("all", str(sum(one.cells for one in well)), f"{sum(one.seconds for one in well):.1f}", "")
     return table

@@ -90,7 +90,7 @@ def test_a_failing_cell_is_named_and_the_file_is_untouched(
     assert "answer = x / 0" in said.err
     assert "failed" in said.out
     assert lab.read_bytes() == before
-    assert sorted(path.name for path in lab.parent.iterdir()) == ["01_try.ipynb"]
+    assert sorted(path.name for path in lab.parent.iterdir()) == ["01_try.ipynb", "work"]
 
 
 def test_a_dead_kernel_is_an_error(write_lab: Writer) -> None:
