@@ -1,0 +1,351 @@
+"""Sets the labs up from a bundle of `labkit pack`, without a network, and opens the first one: python3 set_up.py
+
+It is copied into the bundle and stands alone there: nothing but Python's own library, and any Python 3 from 3.7 on can
+start it; the labs themselves get one that the bundle has packages for. What it does is what `make lab` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+FORMAT = 1
+DISK_WANTED = 5 * 10**9
+SYSTEMS = {
+    ("linux", "x86_64"): "linux",
+    ("linux", "aarch64"): "linux-arm64",
+    ("darwin", "arm64"): "macos",
+    ("win32", "AMD64"): "windows",
+}
+PROBE = """
+import platform, struct, sys
+print(sys.platform, platform.machine(), "%d.%d" % sys.version_info[:2], 8 * struct.calcsize("P"))
+print(platform.mac_ver()[0] if sys.platform == "darwin" else platform.libc_ver()[1])
+"""
+BIN = "Scripts" if os.name == "nt" else "bin"
+PROGRAM = ".exe" if os.name == "nt" else ""
+# What make looks for: with these, `make lab` and `make test` have nothing left to do.
+READY, JAVASCRIPT = ".venv/ready", ".venv/javascript"
+
+if TYPE_CHECKING:
+    Files = dict[str, dict[str, Any]]  # of bundle.json: a file's name within the bundle, its bytes and its sha256
+
+
+class Trouble(Exception):
+    """What went wrong, and what to do, for the reader."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Set up and open the labs; 1 when it could not be done."""
+    given = arguments(argv)
+    folder = given.folder.expanduser().absolute()
+    try:
+        if not (folder / JAVASCRIPT).is_file():
+            set_up(given.place, folder)
+    except Trouble as trouble:
+        print(f"\n{trouble}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        return 130
+    print(f"\nThe labs are in {folder}. The same command opens them again.", flush=True)
+    if given.no_open:
+        return 0
+    return subprocess.call([str(python_in(folder)), "-m", "labkit", "lab"], cwd=str(folder))
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Set the labs up without a network, and open the first one.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path.home() / "labkit", help="(default: %(default)s)")
+    parser.add_argument(
+        "--from",
+        dest="place",
+        metavar="PLACE",
+        default=str(Path(__file__).absolute().parent),
+        help="the bundle: a folder, or an address that serves one (default: where this file is)",
+    )
+    parser.add_argument("--no-open", action="store_true", help="only set up")
+    return parser.parse_args(argv)
+
+
+def set_up(place: str, folder: Path) -> None:
+    """All steps. Each can be repeated: what is there stays, and only the environment is made anew."""
+    served = place.startswith(("http://", "https://"))
+    aside = folder / ".bundle"
+    record = read_record(fetched_record(place, aside) if served else Path(place, "bundle.json"))
+    python, target = python_for(record["targets"])
+    packages = record["targets"][target]["wheels"]
+    needed = ["labs.zip", "javascript.zip", *("wheels/" + inside(name) for name in packages.values())]
+    check_disk(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if served:
+        download(place, needed, record["files"], aside)
+    bundle = aside if served else Path(place)
+    check_sizes(bundle, needed, record["files"])
+    installer = next("wheels/" + packages[name] for name in packages if name.startswith("uv=="))
+    labs, javascript, uv = (
+        verified(bundle, name, record["files"]) for name in ("labs.zip", "javascript.zip", installer)
+    )
+    step(1, f"The labs, in {folder}")
+    unpack(labs, folder, already_there(labs, folder))
+    step(2, f"A new environment in .venv with {' '.join(python)} ({target})")
+    make_environment(python, folder)
+    step(3, f"{len(packages)} packages (3 GB; 1 to 5 minutes)")
+    try:
+        install(uv, bundle, folder)
+    except Trouble as trouble:
+        raise Trouble(damage(bundle, needed, record["files"]) or trouble) from trouble
+    (folder / READY).touch()
+    step(4, "TensorFlow.js")
+    unpack(javascript, folder / ".venv/share/labkit/javascript")
+    (folder / JAVASCRIPT).touch()
+    shutil.rmtree(str(aside), ignore_errors=True)
+
+
+def step(number: int, what: str) -> None:
+    print(f"{number}/4  {what}", flush=True)
+
+
+def inside(name: str) -> str:
+    """A file's name, if it is one and no way to somewhere else."""
+    if name in ("", ".", "..") or any(sign in name for sign in "/\\:"):
+        raise Trouble(f"This bundle names a file {name!r}, which is no plain name. Take another copy of it.")
+    return name
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Trouble(
+            f"There is no bundle in {file.parent} ({error}). Start set_up.py where it is: in the folder that was "
+            "copied as a whole. Or say where the bundle is: --from FOLDER or --from http://ADDRESS"
+        ) from error
+    if record.get("format") != FORMAT or not record.get("complete"):
+        raise Trouble("This bundle is not complete. Whoever made it runs the same `labkit pack` again.")
+    return record
+
+
+def python_for(targets: dict[str, dict[str, Any]]) -> tuple[list[str], str]:
+    """A command that starts a Python which the bundle has packages for, and the name of what it is.
+
+    The one that runs this comes first, then what is found on this machine.
+    """
+    versions = sorted({target.rsplit("-", 1)[1] for target in targets}, reverse=True)
+    launcher = [["py", "-" + version] for version in versions] if os.name == "nt" else []
+    seen = []
+    for command in [[sys.executable], *(["python" + version] for version in versions), *launcher]:
+        target, found, system = look_at(command)
+        if target in targets:
+            oldest = targets[target]["oldest"]
+            if older(system, oldest):
+                what = "macOS" if target.startswith("macos") else "glibc"
+                raise Trouble(f"The packages need {what} {oldest} or later; this machine has {system or 'another'}.")
+            return command, target
+        if found:
+            seen.append(f"{' '.join(command)} is {found}")
+    raise Trouble(
+        f"This bundle is for {', '.join(sorted(targets))}. Here: {'; '.join(seen) or 'no Python that starts'}.\n"
+        "Install one of these Pythons (64 bit) and start set_up.py with it, or ask whoever made the bundle for "
+        "another one: labkit pack --platform … --python …"
+    )
+
+
+def look_at(command: list[str]) -> tuple[str | None, str, str]:
+    """What kind of Python a command starts: the target's name or None, words for it, the system's release."""
+    try:
+        answer = subprocess.run([*command, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        system, machine, version, bits = answer.stdout.decode().splitlines()[0].split()
+        release = answer.stdout.decode().splitlines()[1]
+    except (OSError, ValueError, IndexError):
+        return None, "", ""
+    found = f"{system} {machine}, Python {version}, {bits} bit"
+    kind = SYSTEMS.get((system, machine))
+    return (f"{kind}-{version}" if kind and bits == "64" else None), found, release
+
+
+def older(found: str, wanted: str) -> bool:
+    """Whether a release such as 2.31 is older than the one wanted; one that is not known counts as old."""
+    numbers = [[int(part) for part in release.split(".") if part.isdigit()] for release in (found, wanted)]
+    return bool(wanted) and numbers[0] < numbers[1]
+
+
+def check_disk(folder: Path) -> None:
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    free = shutil.disk_usage(str(there)).free
+    if free < DISK_WANTED:
+        raise Trouble(
+            f"{free / 1e9:.1f} GB are free where {folder} is, and the labs want {DISK_WANTED / 1e9:.0f} GB. "
+            f"Free some, or name a folder elsewhere: set_up.py /another/folder"
+        )
+
+
+def fetched_record(address: str, aside: Path) -> Path:
+    aside.mkdir(parents=True, exist_ok=True)
+    fetch(address, "bundle.json", aside / "bundle.json")
+    return aside / "bundle.json"
+
+
+def download(address: str, needed: list[str], files: Files, aside: Path) -> None:
+    """Fetch what is not there yet, each file checked; a wheel is there as a whole or not at all."""
+    (aside / "wheels").mkdir(exist_ok=True)
+    total, done = sum(files[name]["bytes"] for name in needed), 0
+    for name in needed:
+        file = aside / name
+        if not (file.is_file() and sha256(file) == files[name]["sha256"]):
+            part = file.with_name(file.name + ".part")
+            fetch(address, name, part)
+            if sha256(part) != files[name]["sha256"]:
+                raise Trouble(f"{name} did not arrive as it is at {address}. Try again.")
+            os.replace(str(part), str(file))
+        done += files[name]["bytes"]
+        print(f"\r     {done / 1e6:.0f} of {total / 1e6:.0f} MB from {address}", end="", flush=True)
+    print()
+
+
+def fetch(address: str, name: str, file: Path) -> None:
+    """One file, straight from the room's machine: a proxy to the world has no business here."""
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        url = f"{address.rstrip('/')}/{urllib.parse.quote(name)}"
+        with opener.open(url, timeout=60) as answer, file.open("wb") as written:
+            shutil.copyfileobj(answer, written, 1 << 20)
+    except (OSError, urllib.error.URLError) as error:
+        raise Trouble(
+            f"{name} could not be fetched from {address}: {error}. Is the address right, and this machine in the same "
+            "network? The same command goes on from here."
+        ) from error
+
+
+def check_sizes(bundle: Path, needed: list[str], files: Files) -> None:
+    there = {name: (bundle / name).stat().st_size for name in needed if (bundle / name).is_file()}
+    wrong = [name for name in needed if there.get(name) != files[name]["bytes"]]
+    if wrong:
+        raise Trouble(
+            f"This copy of the bundle is not complete: {len(wrong)} of {len(needed)} files are missing or cut, "
+            f"{wrong[0]} among them. Copy the folder again."
+        )
+
+
+def sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        for block in iter(lambda: opened.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verified(bundle: Path, name: str, files: Files) -> Path:
+    """The file, if its hash is the one that was noted when the bundle was made."""
+    if sha256(bundle / name) != files[name]["sha256"]:
+        raise Trouble(f"{name} is damaged in this copy of the bundle. Copy the folder again.")
+    return bundle / name
+
+
+def damage(bundle: Path, needed: list[str], files: Files) -> str:
+    """A sentence about files that are not what they were, or nothing. Read only when something failed: it is 1 GB."""
+    wrong = [name for name in needed if sha256(bundle / name) != files[name]["sha256"]]
+    return f"{', '.join(wrong)} is damaged in this copy of the bundle. Copy the folder again." if wrong else ""
+
+
+def already_there(labs: Path, folder: Path) -> Iterable[str]:
+    """The names of files that stay as they are, once it is clear that the folder is empty or has the same labs."""
+    there = [file for file in folder.iterdir() if file.name != ".bundle"]
+    if not there:
+        return ()
+    with zipfile.ZipFile(str(labs)) as archive:
+        lock = folder / "requirements.lock"
+        if not lock.is_file() or lock.read_bytes() != archive.read("requirements.lock"):
+            raise Trouble(
+                f"{folder} is not empty, and what it holds are not the labs of this bundle. Nothing in it was changed. "
+                "Name another folder: set_up.py /another/folder"
+            )
+        return tuple(name for name in archive.namelist() if (folder / name).exists())
+
+
+def unpack(archive: Path, folder: Path, keep: Iterable[str] = ()) -> None:
+    """Write an archive's files into `folder`, none outside of it, and none of `keep`."""
+    with zipfile.ZipFile(str(archive)) as opened:
+        for about in opened.infolist():
+            parts = PurePosixPath(about.filename).parts
+            if about.is_dir() or about.filename in keep:
+                continue
+            for part in parts:
+                inside(part)
+            file = folder.joinpath(*parts)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(opened.read(about))
+            if about.external_attr >> 16:
+                file.chmod((about.external_attr >> 16) & 0o777)
+
+
+def make_environment(python: list[str], folder: Path) -> None:
+    """A new one, also where Debian's Python lacks what puts pip in: the installer is in the bundle."""
+    pip = run([*python, "-c", "import ensurepip; ensurepip.version()"], folder, quiet=True) == 0
+    command = [*python, "-m", "venv", "--clear", *([] if pip else ["--without-pip"]), ".venv"]
+    if run(command, folder) != 0:
+        raise Trouble(
+            f"{' '.join(python)} could not make an environment in {folder}. Debian, Ubuntu: apt install python3-venv"
+        )
+
+
+def python_in(folder: Path) -> Path:
+    return folder / ".venv" / BIN / ("python" + PROGRAM)
+
+
+def install(wheel: Path, bundle: Path, folder: Path) -> None:
+    """The packages of requirements.lock by their hashes, then the labs' own package where it is."""
+    uv = take_out(wheel, "uv" + PROGRAM, folder / ".venv")
+    # The cache is in the same folder, so that packages are linked from it and not copied, and goes afterwards.
+    cache = folder / ".venv" / "uv-cache"
+    offline = ["--offline", "--no-config", "--cache-dir", str(cache)]
+    source = ["--python", str(python_in(folder)), "--no-index", "--find-links", str(bundle / "wheels"), "--no-deps"]
+    command = [str(uv), "pip", "install", *offline, *source]
+    locked = ["--require-hashes", "--compile-bytecode", "--requirement", "requirements.lock"]
+    own = ["--quiet", "--no-build-isolation", "--editable", "."]
+    for rest in (locked, own):
+        if run([*command, *rest], folder) != 0:
+            raise Trouble("The packages could not be installed; the lines above say why.")
+    run([str(python_in(folder)), "-m", "compileall", "-q", "labkit"], folder)
+    uv.unlink()
+    shutil.rmtree(str(cache), ignore_errors=True)
+
+
+def take_out(wheel: Path, name: str, folder: Path) -> Path:
+    """One program out of a wheel, before there is anything that could install it."""
+    with zipfile.ZipFile(str(wheel)) as opened:
+        inner = next(one for one in opened.namelist() if one.endswith(".data/scripts/" + name))
+        program = folder / ("installer-" + name)
+        program.write_bytes(opened.read(inner))
+    program.chmod(0o755)
+    return program
+
+
+def run(command: list[str], folder: Path, quiet: bool = False) -> int:
+    """A command's status. No setting of this user's pip, uv or Python reaches it: they are about networks."""
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("UV_", "PIP_", "PYTHON")) and name != "VIRTUAL_ENV"
+    }
+    nowhere = subprocess.DEVNULL if quiet else None
+    try:
+        return subprocess.call(command, cwd=str(folder), env=clean, stdout=nowhere, stderr=nowhere)
+    except OSError as error:
+        raise Trouble(f"{command[0]} does not start: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
