@@ -74,7 +74,7 @@ def _run(order: dict[str, Any]) -> NoReturn:
         os.environ.update(order["env"])
         os.chdir(order["folder"])
         if order["entrance"]:
-            from labkit.cluster.namespaces import enter
+            from labkit.network_namespace import enter
 
             enter(order["entrance"])
         numpy.random.seed()  # it was seeded at the import, and all programs would draw the same numbers

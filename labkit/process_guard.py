@@ -3,6 +3,9 @@
 The parent holds the guard's standard input open. When the parent ends in any way, `kill -9` included, the operating
 system closes that pipe: the guard then ends every process group it was told of, runs what they want run afterwards
 (such as removing a container) and removes the parent's folder of logs.
+
+How a group is started, asked and forced to end on each system is here too, for the guard is started as a script and
+imports nothing of labkit; `labkit.processes` uses the same functions.
 """
 
 import contextlib
@@ -14,10 +17,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 
 GRACE_SECONDS = 1.0
+POSIX = os.name == "posix"  # else Windows: a group has no number there, and a signal is an event of the console
+# Windows' creation flags (processthreadsapi.h) and its event; Python has their names only there.
+_DETACHED_PROCESS, _NEW_PROCESS_GROUP = 0x8, 0x200
+_CTRL_BREAK = 1
+
+
+def own_group(*, detached: bool = False) -> dict[str, Any]:
+    """What to tell `subprocess.Popen`, so that its child leads a process group of its own.
+
+    Args:
+        detached: it is also to go on when the terminal or the console that it was started from is closed.
+    """
+    if POSIX:
+        return {"start_new_session": True}
+    return {"creationflags": _NEW_PROCESS_GROUP | (_DETACHED_PROCESS if detached else 0)}
 
 
 def end_group(pid: int, grace: float, reap: Callable[[], object] = lambda: None) -> None:
@@ -30,7 +49,7 @@ def end_group(pid: int, grace: float, reap: Callable[[], object] = lambda: None)
     """
     for force, seconds in ((False, grace), (True, 2.0)):
         members = _members(pid)
-        _signal(pid, members, force=force)
+        (_force if force else _ask)(pid, members)
         deadline = time.monotonic() + seconds
         while _alive(pid, members):
             reap()
@@ -43,12 +62,13 @@ def end_group(pid: int, grace: float, reap: Callable[[], object] = lambda: None)
 
 def ask_group(pid: int) -> None:
     """Ask the process group that `pid` leads to end, and do not wait."""
-    _signal(pid, _members(pid), force=False)
+    _ask(pid, _members(pid))
 
 
 def _members(pid: int) -> list[psutil.Process]:
-    if os.name == "posix":
-        return []  # the group's number is enough
+    """The processes to be ended one by one; none where the group's number is enough."""
+    if POSIX:
+        return []
     try:
         leader = psutil.Process(pid)
         return [*leader.children(recursive=True), leader]
@@ -57,7 +77,7 @@ def _members(pid: int) -> list[psutil.Process]:
 
 
 def _alive(pid: int, members: list[psutil.Process]) -> bool:
-    if os.name != "posix":
+    if not POSIX:
         return any(process.is_running() for process in members)
     try:
         os.killpg(pid, 0)
@@ -76,13 +96,29 @@ def _runs_in_group(pid: int, group: int) -> bool:
         return False
 
 
-def _signal(pid: int, members: list[psutil.Process], *, force: bool) -> None:
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
+def _ask(pid: int, members: list[psutil.Process]) -> None:
+    if POSIX:
+        _signal_group(pid, signal.SIGTERM)
+        return
+    try:
+        if members:  # of a number that nobody leads, Windows might tell the whole console, and us
+            os.kill(pid, _CTRL_BREAK)
+    except (OSError, SystemError):  # we have no console, or not the same one; Python before 3.13 says SystemError, too
+        _force(pid, members)
+
+
+def _force(pid: int, members: list[psutil.Process]) -> None:
+    if POSIX:
+        _signal_group(pid, signal.SIGKILL)
+        return
     for process in members:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill() if force else process.terminate()
+            process.kill()
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
 
 
 def identity(pid: int) -> psutil.Process | None:

@@ -2,6 +2,9 @@
 
 A process started here ends when it is stopped, when the Python process that started it ends, and also when that one
 is killed without a chance to clean up (see `labkit.process_guard`).
+
+What differs between systems about processes is here and in `labkit.process_guard`; the rest of labkit does not ask
+which system it runs on (docs/portability.md lists the exceptions).
 """
 
 import json
@@ -14,14 +17,19 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psutil
 
 from labkit import process_guard
-from labkit.errors import ProcessError
+from labkit.errors import EnvironmentProblem, ProcessError
+
+PASSES_DESCRIPTORS = process_guard.POSIX
+"""Whether a child can inherit open files and sockets under their numbers; not on Windows."""
 
 _POLL_SECONDS = 0.01
+# Elsewhere UTF-8 is what Python reads and writes anyway; Windows' own code pages lack most characters.
+_TEXT = {} if process_guard.POSIX else {"PYTHONUTF8": "1"}
 
 
 class Child(Protocol):
@@ -75,7 +83,7 @@ class ManagedProcess:
 
     def log(self) -> str:
         """All it has written so far."""
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
 
     def memory(self) -> int:
         """Resident memory of it and its children in bytes; 0 once it has ended."""
@@ -103,7 +111,7 @@ class ManagedProcess:
             time.sleep(_POLL_SECONDS)
 
     def ask_to_end(self) -> None:
-        """Tell its whole group to end (SIGTERM), and do not wait."""
+        """Tell its whole group to end (SIGTERM; on Windows Ctrl-Break), and do not wait."""
         if not self._stopped and (self.running or process_guard.is_ours(self._identity)):
             process_guard.ask_group(self.pid)
 
@@ -133,7 +141,7 @@ class _Guard:
         self._lock = threading.Lock()
         self._pipe: subprocess.Popen[str] | None = None
         self._owner = 0
-        self._watched: dict[int, dict] = {}
+        self._watched: dict[int, dict[str, Any]] = {}
         self.folder: Path | None = None
 
     def watch(self, pid: int, afterwards: Sequence[str]) -> None:
@@ -150,7 +158,7 @@ class _Guard:
         assert self.folder is not None
         return self.folder
 
-    def _tell(self, order: dict) -> None:
+    def _tell(self, order: dict[str, Any]) -> None:
         self._start()
         with self._lock:
             assert self._pipe is not None and self._pipe.stdin is not None
@@ -168,7 +176,8 @@ class _Guard:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                **({"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}),
+                encoding="utf-8",
+                **process_guard.own_group(),
             )
             self._owner = os.getpid()
             self.folder = self.folder or Path(tempfile.mkdtemp(prefix="labkit-"))
@@ -242,11 +251,13 @@ def start(
         pass_fds: file descriptors that it inherits under their numbers; not on Windows.
 
     Raises:
+        EnvironmentProblem: `pass_fds` names some, and this system cannot pass them on.
         ProcessError: it could not be started, ended before it was ready, or was not ready in time; it is not left
             running.
     """
+    if pass_fds and not PASSES_DESCRIPTORS:
+        raise EnvironmentProblem(f"{name} is to inherit open files, which Windows cannot do. Run the labs in WSL 2.")
     log = log_file(name)
-    group = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x200}  # own group on Windows
     with open(log, "wb") as out:
         try:
             child = subprocess.Popen(
@@ -254,10 +265,10 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
+                env={**_TEXT, **os.environ, **(env or {})},
                 cwd=cwd,
                 pass_fds=pass_fds,
-                **group,
+                **process_guard.own_group(),
             )
         except OSError as error:
             raise ProcessError(f"{name} could not be started with {command[0]!r}: {error}") from error
@@ -269,3 +280,21 @@ def start(
             process.stop(grace=1.0)
             raise
     return process
+
+
+def start_detached(command: Sequence[str], env: Mapping[str, str] | None = None) -> int:
+    """Start `command` to go on by itself when this process has ended: nobody waits for it, or reads what it writes.
+
+    Args:
+        command: the program and its arguments; no shell is involved.
+        env: environment variables on top of this process's own.
+
+    Returns:
+        Its process id.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    nowhere: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = {**_TEXT, **os.environ, **(env or {})}
+    return subprocess.Popen(list(command), env=started, **nowhere, **process_guard.own_group(detached=True)).pid

@@ -12,6 +12,7 @@ import pytest
 
 from labkit import processes
 from labkit.errors import ProcessError
+from labkit.waiting import wait_until
 
 SLEEPER = [sys.executable, "-u", "-c", "import time; print('ready'); time.sleep(600)"]
 STUBBORN = [
@@ -234,3 +235,44 @@ def test_a_failing_command_for_afterwards_saves_nobody():
     parent.wait()
     parent.stdout.close()
     assert gone_within(pids, 2.5)
+
+
+def test_where_there_is_no_console_a_group_is_ended_by_force(monkeypatch):
+    guard = processes.process_guard
+    with processes.start(FAMILY, name="family", ready="ready .*\n") as process:
+        pids = [process.pid, int(process.log().split()[1])]
+        asked = []
+        kill = os.kill
+
+        def no_console(pid, number):
+            if number != guard._CTRL_BREAK:
+                return kill(pid, number)
+            asked.append(pid)
+            raise OSError(6, "The handle is invalid")
+
+        monkeypatch.setattr(guard, "POSIX", False)
+        monkeypatch.setattr(guard.os, "kill", no_console)
+        guard.ask_group(process.pid)
+        monkeypatch.undo()
+        assert asked == [process.pid]
+        wait_until(lambda: not any(map(runs, pids)))
+
+
+def test_what_popen_is_told_on_each_system(monkeypatch):
+    guard = processes.process_guard
+    assert guard.own_group() == guard.own_group(detached=True) == {"start_new_session": True}
+    monkeypatch.setattr(guard, "POSIX", False)
+    # CREATE_NEW_PROCESS_GROUP, and with it DETACHED_PROCESS; subprocess has the names on Windows only.
+    assert guard.own_group() == {"creationflags": 0x200}
+    assert guard.own_group(detached=True) == {"creationflags": 0x208}
+
+
+def test_a_detached_program_goes_on_without_us(tmp_path):
+    goes_on = "import os, pathlib, time; pathlib.Path('pid').write_text(f'{os.getpid()}.'); time.sleep(600)"
+    ours = f"import sys; from labkit import processes\nprocesses.start_detached([sys.executable, '-c', {goes_on!r}])"
+    subprocess.run([sys.executable, "-c", ours], cwd=tmp_path, check=True)
+    file = tmp_path / "pid"
+    wait_until(lambda: file.exists() and file.read_text().endswith("."))
+    process = psutil.Process(int(file.read_text()[:-1]))
+    assert process.is_running() and os.getpgid(process.pid) == process.pid
+    process.kill()

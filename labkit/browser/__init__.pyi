@@ -5,7 +5,8 @@ from .headless import run
 from .layers_model import export_layers_model, load_weights, read_weights
 from .notebook import show
 from .page_server import PageServer
-from .tflite import check_tflite, export_tflite
+from .tflite import export_tflite
+from .tflite_file import check_tflite
 
 __all__ = [
     "Frame",

@@ -62,7 +62,7 @@ def _for_a_page(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, "<i4")
 
 
-def _unpacked(value: dict) -> Any:
+def _unpacked(value: dict[str, Any]) -> Any:
     if "$number" in value:
         return float(value["$number"])
     if "$array" not in value:

@@ -11,8 +11,9 @@ import queue
 import select
 import threading
 import time
-from typing import Self
+from typing import Any, Self
 
+from labkit import processes
 from labkit.browser import chromium
 from labkit.browser.find import find_browser
 from labkit.browser.tab import Tab
@@ -52,7 +53,7 @@ class Browser:
             BrowserError: it ended at once.
             EnvironmentProblem: there is no browser, or this is Windows.
         """
-        if os.name == "nt":
+        if not processes.PASSES_DESCRIPTORS:
             raise EnvironmentProblem(
                 "A browser's pictures are not taken on Windows; open the page in a browser yourself."
             )
@@ -61,7 +62,7 @@ class Browser:
         self._stack = contextlib.ExitStack()
         self._next_id = 0
         self._lock = threading.Lock()
-        self._answers: dict[int, queue.Queue[dict]] = {}
+        self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._tabs: dict[str, Tab] = {}
         self.crashed = threading.Event()
         theirs_in, self._commands = os.pipe()
@@ -110,7 +111,7 @@ class Browser:
         tab.go_to(url)
         return tab
 
-    def send(self, method: str, params: dict | None = None, session: str | None = None) -> dict:
+    def send(self, method: str, params: dict[str, Any] | None = None, session: str | None = None) -> dict[str, Any]:
         """One command and its answer; the methods are those of the Chrome DevTools Protocol.
 
         Raises:

@@ -19,12 +19,16 @@ PROGRAMS = (
     "msedge",
 )
 _versions: dict[str, str] = {}  # of browsers that started once
+# Where browsers are that no program name leads to. Both lists are looked through everywhere: the folders of one system
+# are not there on another.
 _MAC = (
     "Google Chrome.app/Contents/MacOS/Google Chrome",
     "Chromium.app/Contents/MacOS/Chromium",
     "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
 )
-_WINDOWS = (r"Google\Chrome\Application\chrome.exe", r"Microsoft\Edge\Application\msedge.exe")
+_WINDOWS_FOLDERS = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")  # environment variables
+_WINDOWS = (("Google", "Chrome", "Application", "chrome.exe"), ("Microsoft", "Edge", "Application", "msedge.exe"))
+_ANSWERS_VERSION = os.name != "nt"  # on Windows `--version` opens a window instead of answering
 _INSTALL = (
     "Install one (Debian: sudo apt-get install chromium; Ubuntu: sudo snap install chromium; macOS: brew install "
     f"--cask google-chrome; Windows has Edge), or name one: {NAMED_BY}=/path/to/chrome"
@@ -58,19 +62,21 @@ def _candidates() -> list[str]:
     paths = [path for name in PROGRAMS if (path := shutil.which(name))]
     for folder in (Path("/Applications"), Path.home() / "Applications"):
         paths += [str(folder / name) for name in _MAC]
-    for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
-        if folder := os.environ.get(variable):
-            paths += [os.path.join(folder, name) for name in _WINDOWS]
+    for variable in _WINDOWS_FOLDERS:
+        if programs := os.environ.get(variable):
+            paths += [os.path.join(programs, *names) for names in _WINDOWS]
     return paths
 
 
 def version(path: str) -> str:
     """What a browser says it is, such as ``Chromium 156.0.8078.108``; empty if it does not start (a snap's stub)."""
-    if os.name == "nt":
-        return Path(path).name  # there `--version` opens a window instead of answering
+    if not _ANSWERS_VERSION:
+        return Path(path).name
     if path not in _versions:
         try:
-            answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20)
+            answer = subprocess.run(
+                [path, "--version"], capture_output=True, encoding="utf-8", errors="replace", timeout=20
+            )
         except (OSError, subprocess.TimeoutExpired):
             return ""
         if answer.returncode != 0:

@@ -67,11 +67,11 @@ def export_graph_model(
     with written_aside(folder) as new:
         with _sentences(source, signature):
             converter.convert_tf_saved_model(str(source), str(new), signature_def=signature)
-        model = json.loads((new / "model.json").read_text())
+        model = json.loads((new / "model.json").read_text(encoding="utf-8"))
         _name_inputs_and_outputs(model, function)
         if quantize is not None:
             _quantize(model, new, quantize)
-        (new / "model.json").write_text(json.dumps(model))
+        (new / "model.json").write_text(json.dumps(model), encoding="utf-8")
     del loaded  # until here: it holds the function's variables
     return Path(folder)
 
@@ -113,7 +113,7 @@ def _name_inputs_and_outputs(model: dict[str, Any], function: Any) -> None:
         model["userDefinedMetadata"] = {"structuredOutputKeys": names}
 
 
-def _by_tensor(entries: Mapping[str, dict]) -> dict[str, dict]:
+def _by_tensor(entries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in entries.values()}
 
 

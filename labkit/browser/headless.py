@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from labkit import processes
 from labkit.browser import arrays, chromium
 from labkit.browser.devtools import Browser
 from labkit.browser.find import find_browser
@@ -84,7 +85,7 @@ def _opened(program: Path, url: str) -> Iterator[tuple[ManagedProcess, Callable[
     The address goes by a pipe: it holds the secret, and what programs are started with can be read by every user of a
     machine. (Not on Windows, which has no such pipe.)
     """
-    if os.name == "nt":
+    if not processes.PASSES_DESCRIPTORS:
         with chromium.running(program, [url]) as process:
             yield process, lambda: False
         return

@@ -174,10 +174,11 @@ def _unpack(package: Package, tarball: bytes, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as members:
         for member in members:
             name = member.name.partition("/")[2]  # the first folder is npm's, usually `package`
-            if member.isfile() and package.wants(name):
+            content = members.extractfile(member) if member.isfile() and package.wants(name) else None
+            if content is not None:
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(members.extractfile(member).read())
+                path.write_bytes(content.read())
                 written.add(name)
     lacking = [one for one in package.keep if not any(fnmatchcase(name, one) for name in written)]
     if lacking:

@@ -55,7 +55,7 @@ def export_layers_model(model: Any, folder: str | os.PathLike[str]) -> Path:
     import keras
 
     topology = Topology(model)
-    written = {
+    written: dict[str, Any] = {
         "format": "layers-model",
         "generatedBy": f"keras v{keras.__version__}",
         "convertedBy": "labkit",
@@ -74,7 +74,7 @@ def export_layers_model(model: Any, folder: str | os.PathLike[str]) -> Path:
             raise ModelConversionError(
                 f"Model {model.name!r} has an option that is infinite or no number, which JSON does not have: {error}"
             ) from error
-        (new / "model.json").write_text(text)
+        (new / "model.json").write_text(text, encoding="utf-8")
     return Path(folder)
 
 
@@ -88,7 +88,7 @@ def read_weights(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str
     Raises:
         ModelConversionError: there is no model in `source`, or not all of one.
     """
-    if weights_format.is_path(source):
+    if isinstance(source, str | os.PathLike):
         return weights_format.read_folder(Path(source))
     return weights_format.read_artifacts(source)
 

@@ -39,12 +39,12 @@ def _form(keeps: str = "", change: Callable[..., Written] | None = None, **only:
 
 
 _CONV = "filters kernel_size strides padding data_format use_bias"
-_LAST = {"data_format": ("channels_last",)}
+_LAST: dict[str, Any] = {"data_format": ("channels_last",)}
 _POOL = "pool_size strides padding"
 _RNN = "return_sequences return_state go_backwards"
-_RNN_ONLY = {"stateful": (False,), "unroll": (False, True), "zero_output_for_mask": (False, True)}
+_RNN_ONLY: dict[str, Any] = {"stateful": (False,), "unroll": (False, True), "zero_output_for_mask": (False, True)}
 _CELL = "units use_bias dropout recurrent_dropout"
-_ONES = {"dilation_rate": ([1], [1, 1], [1, 1, 1])}
+_ONES: dict[str, Any] = {"dilation_rate": ([1], [1, 1], [1, 1, 1])}
 
 FORMS: dict[str, Form] = {
     "Activation": _form(),

@@ -55,11 +55,8 @@ def _pads(config: dict[str, Any], shape: Sequence[int | None]) -> bool:
 
 def acts_in_training(layer: Any) -> bool:
     """Whether a layer, or anything that it consists of, does something by chance or keeps statistics in training."""
-    if (
-        type(layer).__name__ in _ACTS_IN_TRAINING
-        or getattr(layer, "dropout", 0)
-        or getattr(layer, "recurrent_dropout", 0)
-    ):
+    rates = [getattr(layer, name, 0) for name in ("dropout", "recurrent_dropout")]
+    if type(layer).__name__ in _ACTS_IN_TRAINING or any(rates):
         return True
     inner = [getattr(layer, name, None) for name in ("layer", "cell", "forward_layer")]
     inner += [*getattr(layer, "layers", []), *getattr(layer, "cells", [])]

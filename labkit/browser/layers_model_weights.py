@@ -1,7 +1,6 @@
 """The weights of TensorFlow.js models: specs (name, shape, dtype) and the bytes of all, one after the other."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def read_folder(folder: Path) -> dict[str, np.ndarray]:
     """
     file = folder if folder.suffix == ".json" else folder / "model.json"
     try:
-        manifest = json.loads(file.read_text())["weightsManifest"]
+        manifest = json.loads(file.read_text(encoding="utf-8"))["weightsManifest"]
         weights: dict[str, np.ndarray] = {}
         for group in manifest:
             data = b"".join((file.parent / path).read_bytes() for path in group["paths"])
@@ -104,8 +103,3 @@ def _joined(data: Any) -> bytes:
         return bytes(memoryview(data))
     except TypeError as error:
         raise ModelConversionError(f"weightData is a {type(data).__name__}; bytes or an array are wanted.") from error
-
-
-def is_path(value: Any) -> bool:
-    """Whether a folder was given, and not the weights themselves."""
-    return isinstance(value, (str, os.PathLike))

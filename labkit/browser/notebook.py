@@ -16,7 +16,7 @@ from typing import Any, Self
 from labkit.browser import arrays, frame
 from labkit.browser.devtools import Browser
 from labkit.browser.page_server import PageServer
-from labkit.errors import BrowserError, EnvironmentProblem
+from labkit.errors import BrowserError
 
 WAYS = ("direct", "proxy", "widget", "picture")
 _READY = "document.querySelector('.labkit')?.getAttribute('aria-busy') === 'false'"
@@ -79,12 +79,8 @@ class Shown:
         self.server = PageServer(page, files=files, receive=self._receive)
 
     def _made_widget(self, page: str, files: Mapping[str, Any]) -> Any:
-        try:
-            from labkit.browser.widget import PageWidget
-        except ImportError as error:
-            raise EnvironmentProblem(
-                f"A page as a widget needs anywidget ({error}): pip install anywidget, or through='proxy'"
-            ) from error
+        from labkit.browser.widget import PageWidget
+
         return PageWidget(page, files, height=self._height, receive=self._receive)
 
     def stop(self) -> None:

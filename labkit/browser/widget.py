@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import anywidget
-import traitlets
-
 from labkit.browser.page_files import PAGES, PageFiles
+from labkit.errors import needs_extra
+
+with needs_extra("labkit.browser.widget", "browser"):
+    import anywidget
+    import traitlets
 
 
 class PageWidget(anywidget.AnyWidget):

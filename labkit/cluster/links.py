@@ -27,6 +27,7 @@ from labkit.errors import ClusterError, EnvironmentProblem
 from labkit.orders import Orders
 
 _START_SECONDS = 30.0
+_HAS_127_0_0_2 = sys.platform == "linux"  # macOS has 127.0.0.1 alone
 
 
 class Traffic(NamedTuple):
@@ -113,7 +114,7 @@ class Relays:
             ValueError: a limit is of none of these tasks.
             ProcessError: the relay did not start, as when a port is taken; its log says why.
         """
-        if not hasattr(socket, "SO_REUSEPORT") or not hasattr(socket, "AF_UNIX"):
+        if not (hasattr(socket, "SO_REUSEPORT") and processes.PASSES_DESCRIPTORS):
             raise EnvironmentProblem("Windows cannot share a port between a task and a relay. Run the labs in WSL 2.")
         if self._process:
             raise ValueError("this relay is open already; make another one for another cluster")
@@ -193,6 +194,6 @@ class Relays:
 def _seen(real: str) -> tuple[str, str]:
     """Where the relay listens for a task, and how it reaches the task: the same port of two local addresses."""
     port = real.rpartition(":")[2]
-    if sys.platform == "linux":
+    if _HAS_127_0_0_2:
         return f"127.0.0.2:{port}", real
-    return f"127.0.0.1:{port}", f"[::1]:{port}"  # macOS has no 127.0.0.2
+    return f"127.0.0.1:{port}", f"[::1]:{port}"

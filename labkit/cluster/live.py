@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -27,7 +28,7 @@ class LiveView:
         self._tasks = list(tasks)
         self._table, self._stream = table, stream
         self._in_notebook = _runs_in_a_kernel()
-        self._nobody_looks = self._in_notebook and not show.is_watched() and not stream
+        self._nobody_looks = not stream and not (_can_draw() and (show.is_watched() or not self._in_notebook))
         self._next = time.monotonic() + (0.0 if stream else _PATIENCE_SECONDS)
         self._shown_lines = 0
         self._read: dict[Path, int] = {}  # bytes of each log
@@ -93,6 +94,10 @@ class LiveView:
             self._read[path] = self._read.get(path, 0) + len(whole)
             lines += re.split("\r?\n", whole.decode(errors="replace").removesuffix("\n")) if whole else []
         return lines
+
+
+def _can_draw() -> bool:
+    return find_spec("pandas") is not None  # in the extra `cluster`; without it somebody waits without a table
 
 
 def _runs_in_a_kernel() -> bool:

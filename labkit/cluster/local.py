@@ -24,7 +24,7 @@ from labkit.cluster.ports import Port
 from labkit.cluster.program import Program, script
 from labkit.cluster.spec import TYPES, ClusterSpec, Task
 from labkit.cluster.task_process import TaskProcess
-from labkit.errors import ClusterError
+from labkit.errors import ClusterError, needs_extra
 
 if TYPE_CHECKING:
     import pandas
@@ -94,7 +94,8 @@ class LocalCluster:
             self.addresses = {task: port.address for task, port in ports.items()}
             self.links = links
             if links is not None:
-                self.addresses = undo.enter_context(links).open(self.addresses)
+                undo.enter_context(links)
+                self.addresses = links.open(self.addresses)
             self._tasks = {task: self._process(task, arguments, dict(env or {}), gpu) for task in spec.tasks}
             self._at_the_end = undo.pop_all()
         self._peers_timeout = peers_timeout
@@ -160,6 +161,8 @@ class LocalCluster:
 
     def table(self) -> "pandas.DataFrame":
         """Every task: its state, the last step and loss that it printed, and the memory that it holds."""
+        with needs_extra("LocalCluster.table", "cluster"):
+            import pandas  # noqa: F401  # show.table would ask for all that labs need
         rows = []
         for task in self._tasks.values():
             step, loss = task.progress()

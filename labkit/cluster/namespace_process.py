@@ -28,7 +28,14 @@ def _system(name: str, *arguments: int) -> None:
 
 
 def _run(program: str, lines: list[str]) -> None:
-    done = subprocess.run([program, "-batch", "-"], input="\n".join(lines), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "-batch", "-"],
+        input="\n".join(lines),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode:
         sys.exit(f"{program} failed: {done.stderr.strip()} in\n" + "\n".join(lines))
 

@@ -11,9 +11,7 @@ Linux, as root or as a plain user, unless the machine forbids it. A task in ther
 not this notebook, not the internet, and nobody reaches it.
 """
 
-import ctypes
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +27,6 @@ from labkit.errors import ClusterError, EnvironmentProblem, ProcessError
 
 _START_SECONDS = 30.0
 _PORT = 2222  # nobody else listens in a task's own network
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000  # sched.h
 
 
 def available() -> str | None:
@@ -40,30 +37,6 @@ def available() -> str | None:
     except EnvironmentProblem as problem:
         return str(problem)
     return None
-
-
-def enter(entrance: Sequence[str]) -> None:
-    """Move this process into a task's network; to be called before it makes a thread, as in a child just forked.
-
-    Args:
-        entrance: what `Namespaces.entrance` said.
-
-    Raises:
-        EnvironmentProblem: it cannot, as when this process has threads.
-    """
-    user, network = (os.open(path, os.O_RDONLY) for path in entrance)
-    library = ctypes.CDLL(None, use_errno=True)  # os.setns came with Python 3.12
-    try:
-        for file, kind in ((user, _CLONE_NEWUSER), (network, _CLONE_NEWNET)):
-            if library.setns(file, kind):
-                reason = os.strerror(ctypes.get_errno())
-                raise EnvironmentProblem(
-                    f"process {os.getpid()} cannot move to the network of {' and '.join(entrance)}: {reason}. Do it "
-                    "before the process has a second thread"
-                )
-    finally:
-        os.close(user)
-        os.close(network)
 
 
 class Namespaces:
@@ -125,7 +98,7 @@ class Namespaces:
         """Nothing to do: who is in a task's network is that task. (`Relays` have to be told.)"""
 
     def entrance(self, task: Task) -> tuple[str, str]:
-        """The files that stand for the task's namespaces, for `enter`; good until `close`."""
+        """The files that stand for the task's namespaces, for `labkit.network_namespace.enter`; good until `close`."""
         if not self._process:
             raise ValueError("these networks are not open")
         if task not in self._inside:
@@ -146,7 +119,7 @@ class Namespaces:
         """
         if self._process and self._last:
             try:
-                lines = Path(f"/proc/{self._process.pid}/net/dev").read_text().splitlines()
+                lines = Path(f"/proc/{self._process.pid}/net/dev").read_text(encoding="utf-8").splitlines()
             except OSError as error:
                 raise ClusterError(f"the tasks' networks have ended: {error}", self._process.log()) from error
             counts = {name.strip(): rest.split() for name, _, rest in (line.partition(":") for line in lines)}

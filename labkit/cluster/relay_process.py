@@ -19,7 +19,9 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -30,6 +32,8 @@ _TOO_SHORT_TO_SLEEP = 0.001  # seconds; what the event loop's clock can tell apa
 _SOCKET_BUFFER = 2**18  # bytes; a larger one would hide from the sender that the link is slow
 _RETRY_SECONDS = 0.1  # when there are too many open files
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_Pieces = asyncio.Queue[tuple[bytes, float]]  # each with the moment when it has left
+_HAS_PROC = sys.platform == "linux"  # elsewhere psutil asks for the sockets of each process
 
 
 class Lane:
@@ -77,7 +81,7 @@ class Relay:
         self._processes: dict[str, psutil.Process] = {}
         self._said = 0  # how often a process was made known
         self._connections: list[Connection] = []
-        self._running: set[asyncio.Task] = set()  # held here, for the event loop does not hold its tasks
+        self._running: set[asyncio.Task[None]] = set()  # held here, for the event loop does not hold its tasks
 
     def listen(self, task: str, seen: str, real: str, rate: float | None) -> None:
         """Take connections to `seen`, and carry them to `real` over the task's link."""
@@ -115,7 +119,7 @@ class Relay:
                     counts[task][1] += received
         return counts
 
-    def _start(self, work: "asyncio.Coroutine") -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -163,7 +167,7 @@ class Relay:
             for source, target, there in ((client, server, True), (server, client, False)):
                 # else a small piece waits until the one before is acknowledged
                 target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                pieces: asyncio.Queue[tuple[bytes, float]] = asyncio.Queue(_AHEAD)
+                pieces: _Pieces = asyncio.Queue(_AHEAD)
                 group.create_task(self._read(connection, there, source, pieces))
                 group.create_task(self._write(connection, there, pieces, target))
 
@@ -174,7 +178,7 @@ class Relay:
         client, server = self._links.get(connection.client, _NO_LINK), self._links[connection.server]
         return (client[0], server[1]) if there else (server[0], client[1])
 
-    async def _read(self, connection: Connection, there: bool, source: socket.socket, pieces: asyncio.Queue) -> None:
+    async def _read(self, connection: Connection, there: bool, source: socket.socket, pieces: _Pieces) -> None:
         loop = asyncio.get_running_loop()
         piece = b"?"
         while piece:
@@ -184,7 +188,7 @@ class Relay:
             left = self._lanes(connection, there)[0].through(len(piece), loop.time())
             await pieces.put((piece, left))
 
-    async def _write(self, connection: Connection, there: bool, pieces: asyncio.Queue, target: socket.socket) -> None:
+    async def _write(self, connection: Connection, there: bool, pieces: _Pieces, target: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             piece, left = await pieces.get()
@@ -205,10 +209,10 @@ class Relay:
 
 def _owner(ports: tuple[int, int], processes: dict[str, psutil.Process]) -> str:
     """The task whose process has a socket with these ports, its own and the other end's; empty if none has."""
-    inode = _inode(ports) if sys.platform == "linux" else ""
+    inode = _inode(ports) if _HAS_PROC else ""
     for task, process in processes.items():
         with contextlib.suppress(psutil.Error, OSError):
-            if sys.platform == "linux":
+            if _HAS_PROC:
                 sockets = f"/proc/{process.pid}/fd"
                 if inode and process.is_running() and any(_leads_to(inode, each) for each in os.scandir(sockets)):
                     return task
@@ -224,7 +228,7 @@ def _inode(ports: tuple[int, int]) -> str:
     """
     wanted = [f":{port:04X}" for port in ports]
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(table) as lines:
+        with contextlib.suppress(OSError), open(table, encoding="ascii") as lines:
             for line in lines:
                 _, local, remote, *rest = line.split()
                 if local.endswith(wanted[0]) and remote.endswith(wanted[1]):
@@ -232,9 +236,9 @@ def _inode(ports: tuple[int, int]) -> str:
     return ""
 
 
-def _leads_to(inode: str, descriptor: os.DirEntry) -> bool:
+def _leads_to(inode: str, descriptor: os.DirEntry[str]) -> bool:
     with contextlib.suppress(OSError):
-        return os.readlink(descriptor) == inode
+        return os.readlink(descriptor.path) == inode
     return False
 
 
@@ -249,16 +253,17 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def serve(control: socket.socket, tasks: list[list]) -> None:
+async def serve(control: socket.socket, tasks: list[list[Any]]) -> None:
     """Relay until the other end of `control` is closed."""
     relay = Relay()
     for each in tasks:
         relay.listen(*each)
     orders, answers = await asyncio.open_unix_connection(sock=control)
     print("ready", flush=True)
+    done: dict[str, Callable[..., Any]] = {"know": relay.know, "traffic": relay.traffic}
     while line := await orders.readline():
         order = json.loads(line)
-        said = {"know": relay.know, "traffic": relay.traffic}[order["do"]](*order["arguments"])
+        said = done[order["do"]](*order["arguments"])
         answers.write(json.dumps({"number": order["number"], "said": said}).encode() + b"\n")
         await answers.drain()
     os._exit(0)  # at once: the system closes the connections

@@ -20,7 +20,7 @@ class Task(NamedTuple):
     """
 
     type: str
-    index: int
+    index: int  # type: ignore[assignment]  # TF_CONFIG's word; as a tuple's method nobody needs it here
 
     def __str__(self) -> str:
         return f"{self.type} {self.index}"

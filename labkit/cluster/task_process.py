@@ -179,7 +179,8 @@ class TaskProcess:
 
     def _listens_in_own_network(self, protocol: str) -> bool:
         with suppress(OSError):  # it has just ended, or there is no such protocol
-            rows = [row.split() for row in Path(f"/proc/{self.pid}/net/{protocol}").read_text().splitlines()]
+            table = Path(f"/proc/{self.pid}/net/{protocol}").read_text(encoding="ascii")
+            rows = [row.split() for row in table.splitlines()]
             return any(row[1].endswith(f":{self._port:04X}") and row[3] == _LISTENS for row in rows)
         return False
 

@@ -42,7 +42,7 @@ class TensorBoard:
         except ProcessError as error:
             self.stop()
             if "No module named 'tensorboard'" in error.log:
-                raise EnvironmentProblem("TensorBoard is not installed: pip install tensorboard") from None
+                raise EnvironmentProblem("TensorBoard is not installed here: pip install 'labkit[cluster]'") from None
             raise
         except BaseException:  # Ctrl-C
             self.stop()

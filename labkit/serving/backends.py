@@ -55,8 +55,8 @@ def binary(
         EnvironmentProblem: it is not on the PATH.
     """
     program = _program("tensorflow_model_server", "install tensorflow-model-server from TensorFlow's apt archive")
-    ports = [_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port)]
-    return Launch([program, *_flags(name, base_path, *ports, flags)], *ports)
+    grpc_port, rest_port = (_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port))
+    return Launch([program, *_flags(name, base_path, grpc_port, rest_port, flags)], grpc_port, rest_port)
 
 
 def docker(

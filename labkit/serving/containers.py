@@ -109,7 +109,9 @@ def memory(program: str, container: str) -> int:
 
 def _docker(program: str, *words: str, seconds: float | None = 30.0) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run([program, *words], capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(
+            [program, *words], capture_output=True, encoding="utf-8", errors="replace", timeout=seconds, check=False
+        )
     except subprocess.TimeoutExpired:
         raise EnvironmentProblem(f"`docker {words[0]}` did not answer within {seconds:g} s; restart Docker.") from None
 

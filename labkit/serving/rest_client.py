@@ -5,6 +5,7 @@ arrays, and an error into a `RequestError` with its status.
 """
 
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -110,4 +111,4 @@ class RestClient:
 
 
 def _quoted(name: str) -> str:
-    return requests.utils.quote(name, safe="")
+    return quote(name, safe="")

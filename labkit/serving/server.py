@@ -77,7 +77,7 @@ class ModelServer:
             RequestError: the server refused, or has ended.
             ValueError: `via` is neither ``grpc`` nor ``rest``, or both `version` and `label` are given.
         """
-        clients = {"grpc": self.grpc, "rest": self.rest}
+        clients: dict[str, GrpcClient | RestClient] = {"grpc": self.grpc, "rest": self.rest}
         if via not in clients:
             raise ValueError(f"via is 'grpc' or 'rest', got {via!r}")
         return clients[via].predict(inputs, signature_name=signature_name, version=version, label=label)

@@ -40,6 +40,14 @@ def test_a_table_in_a_terminal_is_drawn_over_the_one_before_and_vanishes(
     assert second == taken_away + first.replace("at 1.0", "at 1.5")
 
 
+def test_without_pandas_somebody_waits_without_a_table(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert seen(clock, lambda: capsys.readouterr().err) == [""] * 5
+
+
 @pytest.mark.parametrize(
     ("watched", "shown"), [(True, ["", "at 1.0", "at 1.0", "at 1.5", ""]), (False, [""] * 5)], ids=["watched", "not"]
 )

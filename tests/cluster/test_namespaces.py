@@ -149,7 +149,8 @@ def test_networks_that_somebody_ended_are_said_so(links):
 
 CHILD = """
 import os, threading, time
-from labkit.cluster.namespaces import Namespaces, Task, enter
+from labkit.cluster.namespaces import Namespaces, Task
+from labkit.network_namespace import enter
 links = Namespaces({})
 links.open([Task("worker", 0)])
 entrance = links.entrance(Task("worker", 0))

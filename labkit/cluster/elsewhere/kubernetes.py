@@ -13,6 +13,7 @@ from typing import Any
 
 from labkit.cluster.elsewhere import job
 from labkit.cluster.spec import TYPES, ClusterSpec
+from labkit.errors import needs_extra
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # RFC 1035, which services and so JobSets must follow
 _LABEL_LENGTH = 63
@@ -109,7 +110,8 @@ def kubeflow(spec: ClusterSpec, script: str | os.PathLike[str], **options: Any) 
 
 def to_yaml(manifests: Iterable[Mapping[str, Any]]) -> str:
     """The manifests as one YAML text, for ``kubectl apply -f``."""
-    import yaml
+    with needs_extra("labkit.cluster.elsewhere.to_yaml", "cluster"):
+        import yaml
 
     class Dumper(yaml.SafeDumper):
         """Writes texts of several lines as such, so that a script can still be read."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
@@ -31,7 +32,7 @@ class Member:
     def address(self) -> str:
         return f"{ray.util.get_node_ip_address()}:{self.port.getsockname()[1]}"
 
-    def start(self, config: str, program: list, text: str, env: dict) -> None:
+    def start(self, config: str, program: list[str], text: str, env: dict[str, str]) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="train-")
         path = os.path.join(self.folder.name, program[0])
         with open(path, "w", encoding="utf-8") as script:
@@ -48,7 +49,7 @@ class Member:
             preexec_fn=die_with_parent,
         )
 
-    def look(self) -> tuple:
+    def look(self) -> tuple[str, int | None]:
         """What the script has written since the last look, and its exit status, None while it runs."""
         status = self.process.poll()
         # Not read(): the script's writing and this reading have one position in common.
@@ -71,7 +72,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def place(tasks: list, needs: dict, seconds: float) -> tuple:
+def place(tasks: list[Any], needs: dict[str, Any], seconds: float) -> tuple[Any, dict[str, Any]]:
     """A member for each task, all at once or not at all, spread over the machines."""
     bundles = [needs[f"{kind} {index}"] for kind, index in tasks]
     group = placement_group(bundles, strategy="SPREAD")
@@ -82,12 +83,13 @@ def place(tasks: list, needs: dict, seconds: float) -> tuple:
     for number, (kind, index) in enumerate(tasks):
         where = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=number)
         need = needs[f"{kind} {index}"]
-        member = Member.options(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), scheduling_strategy=where)
+        actor: Any = Member  # ray.remote has made one of the class
+        member = actor.options(num_cpus=need["CPU"], num_gpus=need.get("GPU", 0), scheduling_strategy=where)
         members[f"{kind} {index}"] = member.remote()
     return group, members
 
 
-def watch(members: dict, deciding: list) -> None:
+def watch(members: dict[str, Any], deciding: list[str]) -> None:
     """Show what the tasks write until those that decide have ended well, or one has failed."""
     last = dict.fromkeys(members, "")
     while True:
@@ -112,14 +114,14 @@ def show(name: str, text: str, ended: bool) -> str:
 
 
 def main(
-    tasks: list,
-    cluster: dict,
-    deciding: tuple,
-    needs: dict,
+    tasks: list[Any],
+    cluster: dict[str, list[str]],
+    deciding: tuple[str, ...],
+    needs: dict[str, Any],
     place_seconds: float,
-    program: list,
+    program: list[str],
     text: str,
-    env: dict,
+    env: dict[str, str],
 ) -> None:
     """Run all tasks on the Ray that ``RAY_ADDRESS`` names, that runs on this machine, or a new one of this machine."""
     ray.init(log_to_driver=False)
@@ -141,7 +143,7 @@ def main(
         ray.shutdown()
 
 
-def stop(members: dict) -> None:
+def stop(members: dict[str, Any]) -> None:
     for member in members.values():
         with contextlib.suppress(ray.exceptions.RayError):  # it is gone with its machine
             ray.get(member.stop.remote(), timeout=10)

@@ -80,7 +80,7 @@ def _container(
     if len(text) >= _ARGUMENT_BYTES:  # there is a zero behind it
         most = (_ARGUMENT_BYTES - 1) // 4 * 3
         raise ValueError(f"{script} is too long to travel with the job, {most} bytes at most; put it into the image")
-    container = {
+    container: dict[str, Any] = {
         "image_uri": image,
         "command": ["python3", "-c", _START],
         "args": [Path(script).name, text, *job.words(arguments)],

@@ -24,7 +24,8 @@ class Arrivals:
 
     def fit_to_load(self, model: Model, folders: list[VersionFolder]) -> list[VersionFolder]:
         """`folders` without those that wait; failed ones whose files changed get another chance. Called in a thread."""
-        choose, fit, waiting = model.config.policy.choose, folders, {}
+        choose, fit = model.config.policy.choose, folders
+        waiting: dict[VersionFolder, str] = {}
         while late := {folder: why for folder in choose(fit) if (why := self._waits_for(model, folder))}:
             waiting |= late
             fit = [folder for folder in fit if folder not in late]

@@ -142,7 +142,9 @@ class BatchingSession:
 
     def process(self, queue: SessionQueue, batch: Batch) -> None:
         """Run `batch` and tell those that wait for it; only for the scheduler's threads."""
-        now, live, late = time.monotonic(), [], []
+        now = time.monotonic()
+        live: list[Part] = []
+        late: list[Part] = []
         for part in batch.parts:
             (live if part.task.deadline > now else late).append(part)
         if late:

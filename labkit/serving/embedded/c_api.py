@@ -187,18 +187,18 @@ def _bytes_at(tstring: int) -> bytes:
 
 # String tensors are handed over with a deallocator, not copied: TensorFlow may keep them after the run (an output that
 # is its input), so only its last user knows when their memory is free.
-_strings: dict[int, ctypes.Array] = {}
+_strings: dict[int, ctypes.Array[Any]] = {}
 _ids = itertools.count(1)
 
 
 @_DEALLOCATOR
 def _free_strings(data: int | None, length: int, key: int) -> None:
     for offset in range(0, length if data else 0, _SIZE_OF_TSTRING):
-        library().TF_StringDealloc(data + offset)
+        library().TF_StringDealloc((data or 0) + offset)
     _strings.pop(key, None)
 
 
-def _string_tensor(array: np.ndarray, shape: ctypes.Array) -> int:
+def _string_tensor(array: np.ndarray, shape: ctypes.Array[Any]) -> int:
     api, length = library(), array.size * _SIZE_OF_TSTRING
     memory = ctypes.create_string_buffer(max(length, 1))
     start = ctypes.addressof(memory)

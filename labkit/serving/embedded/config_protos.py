@@ -68,9 +68,10 @@ def parse(kind: str | type, text: str, path: str | Path) -> Any:
     """
     from google.protobuf import message_factory, text_format
 
+    message_class: Any = kind
     if isinstance(kind, str):
-        kind = message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{kind}"))
-    message = kind()
+        message_class = message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{kind}"))
+    message = message_class()
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:

@@ -153,7 +153,7 @@ class Dispatcher:
 def _step(steps: Steps[Answer], results: list[np.ndarray] | None) -> tuple[bool, Any]:
     """Take one of `steps`: whether it was the last, and the answer or the model's run that it wants."""
     try:
-        return False, steps.send(results)  # type: ignore[arg-type]  (None begins)
+        return False, steps.send(results)  # type: ignore[arg-type]  # None begins
     except StopIteration as end:
         return True, end.value
 

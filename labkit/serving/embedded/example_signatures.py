@@ -31,7 +31,7 @@ class Classes:
         """Labels and scores of every example; an empty label or a zero stands for what the signature does not give."""
         shape = next(array.shape for array in (self.labels, self.scores) if array is not None)
         labels = np.full(shape, b"", object) if self.labels is None else self.labels
-        scores = np.zeros(shape, np.float32) if self.scores is None else self.scores
+        scores: np.ndarray = np.zeros(shape, np.float32) if self.scores is None else self.scores
         return labels.tolist(), scores.tolist()
 
 

@@ -1,6 +1,6 @@
 """What every gRPC method needs of its call: the message, the model it is for, the time that is left."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -12,10 +12,10 @@ from labkit.serving.embedded.status import invalid_argument
 if TYPE_CHECKING:
     from tensorflow_serving.apis.model_pb2 import ModelSpec
 
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = grpc.aio.ServicerContext
 
 
-def parsed(kind: type, message: bytes) -> Any:
+def parsed(kind: Any, message: bytes) -> Any:
     """The message of that kind in the bytes.
 
     Raises:

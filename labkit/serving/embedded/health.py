@@ -19,7 +19,7 @@ class HealthService(health.aio.HealthServicer):
     def __init__(self) -> None:
         super().__init__()
         self._leaving = asyncio.Event()
-        self._watchers: set[asyncio.Task] = set()
+        self._watchers: set[asyncio.Task[None]] = set()
 
     async def join(self, server: grpc.aio.Server) -> None:
         """Let `server`, which has not started, answer for it."""

@@ -156,7 +156,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  (uvloop's are not asyncio's classes)
+        self._transport = transport  # type: ignore[assignment]  # uvloop's are not asyncio's classes
         self._server.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -157,8 +157,8 @@ def _slice_texts(flat: np.ndarray) -> list[str]:
         numbers = flat.astype(np.float64)
     size = np.abs(numbers)
     plain = (size >= _POWERS[0]) & (size < 999_999) | (numbers == 0)
-    texts = orjson.dumps(_decimals(np.where(plain, numbers, 0.0)), option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    texts = texts[1:-1].split(",")
+    listed = orjson.dumps(_decimals(np.where(plain, numbers, 0.0)), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    texts = listed[1:-1].split(",")
     for place, text in zip(np.flatnonzero(~plain).tolist(), _each_text(flat[~plain]), strict=True):
         texts[place] = text
     return texts

@@ -8,12 +8,12 @@ errors have RapidJSON's words and byte offsets.
 import json
 import re
 from collections.abc import Iterator
-from json.decoder import WHITESPACE
 from typing import Any
 
 from labkit.serving.embedded.status import StatusError, invalid_argument
 
 _LONGEST_SHOWN = 256
+_WHITESPACE = " \t\n\r"  # JSON's
 DEEPEST = 300  # deeper than any tensor (254 dimensions) and what may stand around it
 
 _PYTHON_TO_RAPIDJSON = {
@@ -137,7 +137,7 @@ def type_name(value: Any) -> str:
 
 
 def _decode(text: str) -> Any:
-    start = WHITESPACE.match(text, 0).end()  # type: ignore[union-attr]
+    start = len(text) - len(text.lstrip(_WHITESPACE))
     if start == len(text):
         raise invalid_argument("JSON Parse error: The document is empty")
     return _decoder.raw_decode(text, start)[0]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import simdjson
@@ -51,7 +52,7 @@ def read(body: bytes, signatures: Mapping[str, Signature]) -> NumbersRequest | N
     if start < 0 or b"[" in body[end:]:
         return None
     try:
-        document = simdjson.Parser().parse(body)
+        document: Any = simdjson.Parser().parse(body)
         keys = set(document.keys())
         signature_name = document["signature_name"] if "signature_name" in keys else DEFAULT_SIGNATURE
         (key,) = keys - {"signature_name"}
@@ -62,7 +63,9 @@ def read(body: bytes, signatures: Mapping[str, Signature]) -> NumbersRequest | N
         shape = _shape(document[key])
         if shape is None or body[start:end].translate(None, _DIGITS) != _skeleton(shape):
             return None
-        numbers = np.frombuffer(document[key].as_buffer(of_type=_BUFFER_TYPES[data_type.name]), np.dtype("f8"))
+        numbers: np.ndarray = np.frombuffer(
+            document[key].as_buffer(of_type=_BUFFER_TYPES[data_type.name]), np.dtype("f8")
+        )
     except (ValueError, TypeError, AttributeError, RuntimeError, KeyError, StatusError):  # not quite that simple
         return None
     if _BUFFER_TYPES[data_type.name] == "i":
@@ -77,7 +80,7 @@ def read(body: bytes, signatures: Mapping[str, Signature]) -> NumbersRequest | N
 
 
 def _shape(value: object) -> tuple[int, ...] | None:
-    shape = []
+    shape: list[int] = []
     while isinstance(value, simdjson.Array):
         if not len(value) or len(shape) == _MOST_DIMENSIONS:
             return None

@@ -261,7 +261,7 @@ def _raise_open_files() -> None:
 
 def _on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in {signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGINT)}:  # the last: Windows
         try:
             loop.add_signal_handler(number, _stop_or_leave, stop)
         except NotImplementedError:  # Windows

@@ -60,7 +60,7 @@ class ProfilerService(grpc.GenericRpcHandler):
             stop.set()
             raise
 
-    def _ended(self, running: asyncio.Future) -> None:
+    def _ended(self, running: asyncio.Future[Any]) -> None:
         self._running = None
         running.exception()  # also heard if the client left
 

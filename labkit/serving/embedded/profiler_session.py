@@ -9,8 +9,8 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -92,7 +92,7 @@ def _load(place: str) -> ModuleType:
             Code.UNIMPLEMENTED, f"The installed TensorFlow has no {path}, which its profiler is reached by"
         )
     loader = ExtensionFileLoader(path.name, str(file))
-    module = module_from_spec(spec_from_loader(path.name, loader))
+    module = module_from_spec(ModuleSpec(path.name, loader, origin=str(file)))
     loader.exec_module(module)
     return module
 

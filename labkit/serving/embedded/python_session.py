@@ -7,7 +7,7 @@ does not, and words its errors differently.
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class PythonSession:
         """See `Session.close`."""
         self._session.close()
 
-    def _output(self, name: str):  # noqa: ANN202 (a private type of TensorFlow's)
+    def _output(self, name: str) -> Any:  # a private type of TensorFlow's
         try:
             return self._graph.get_tensor_by_name(name if ":" in name else f"{name}:0")._as_tf_output()
         except KeyError as error:

@@ -122,7 +122,7 @@ class CSession:
         api = c_api.library()
         names, wanted = self._outputs(tuple(name for name, _ in feeds)), self._outputs(tuple(fetches))
         tensors = (ctypes.c_void_p * len(feeds))()
-        results = (ctypes.c_void_p * len(fetches))()
+        results: Any = (ctypes.c_void_p * len(fetches))()  # none is null after a run that went well
         options = self._in_caller_thread if limits.in_caller_thread else _run_options(limits)
         try:
             for index, (_, array) in enumerate(feeds):

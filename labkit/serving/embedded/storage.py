@@ -14,6 +14,7 @@ _INT64 = range(-(1 << 63), 1 << 63)
 
 SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 TFLITE_MODEL = "model.tflite"
+Fingerprint = tuple[tuple[str, int, int], ...]  # of every file in a folder: name, size, time
 
 
 def model_files(*, prefer_tflite: bool) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ class VersionFolder:
         except OSError:
             return None  # a load says why it cannot be read
 
-    def fingerprint(self) -> tuple[tuple[str, int, int], ...]:
+    def fingerprint(self) -> Fingerprint:
         """Names, sizes and times of its files: a version that failed to load is tried again once this changes.
 
         What cannot be looked at, or goes meanwhile, is no error: it changes the answer.

@@ -20,7 +20,7 @@ _MOST_DIMENSIONS = 64  # numpy's; TensorFlow has 254
 _MOST_BYTES = 1 << 31  # nothing larger fits into one message
 _MOST_REPEATED_BYTES = 1 << 28  # ours: a few bytes on the wire must not become gigabytes of memory
 # Numbers with a fixed width lie in the message as they do in memory, so they are moved as one block.
-_FIXED_WIDTH = {"float_val": (5, np.dtype("<f4")), "double_val": (6, np.dtype("<f8"))}
+_FIXED_WIDTH: dict[str, tuple[int, np.dtype]] = {"float_val": (5, np.dtype("<f4")), "double_val": (6, np.dtype("<f8"))}
 _LENGTH_DELIMITED = 2
 _WORTH_A_BLOCK = 64
 _LONGEST_VARINT_SHIFT = 28  # lengths are 32-bit numbers

@@ -32,7 +32,8 @@ def check_installed() -> None:
     """
     if find_spec("ai_edge_litert") is None:
         raise EnvironmentProblem(
-            "--prefer_tflite_model needs the package ai-edge-litert, which is not installed: pip install ai-edge-litert"
+            "--prefer_tflite_model needs the package ai-edge-litert, which is not installed here: "
+            "pip install 'labkit[tflite]'"
         )
 
 

@@ -7,7 +7,7 @@ CRC-32C (Castagnoli), turned and moved ("masked", tsl/lib/hash/crc32c.h) into 4 
 import os
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 import google_crc32c
 
@@ -19,7 +19,7 @@ class TFRecordError(Exception):
     """A file is no TFRecord file, or a damaged one."""
 
 
-def records(file: BinaryIO) -> Iterator[bytes]:
+def records(file: IO[bytes]) -> Iterator[bytes]:
     """The data of each record of an open file; one is in memory at a time.
 
     Less than a head at the end of the file is ignored, as TensorFlow's own reader does.
@@ -44,7 +44,7 @@ def records(file: BinaryIO) -> Iterator[bytes]:
         start += length + _CHECKSUM.size
 
 
-def _data(file: BinaryIO, start: int, length: int) -> bytes:
+def _data(file: IO[bytes], start: int, length: int) -> bytes:
     data, checksum = file.read(length), file.read(_CHECKSUM.size)
     if len(data) < length or len(checksum) < _CHECKSUM.size:  # the file became shorter meanwhile
         raise _truncated(start)

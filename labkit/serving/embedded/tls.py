@@ -51,8 +51,8 @@ def _check(config: Any, path: str) -> None:
         _check_certificate(config.custom_ca, "custom_ca", path)
     with tempfile.TemporaryDirectory() as folder:  # Python reads keys from files only; the folder is the user's alone
         key, certificate = Path(folder, "key"), Path(folder, "certificate")
-        key.write_text(config.server_key)
-        certificate.write_text(config.server_cert)
+        key.write_text(config.server_key, encoding="utf-8")
+        certificate.write_text(config.server_cert, encoding="utf-8")
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
         except ssl.SSLError as error:

@@ -23,6 +23,8 @@ def clear(path: Path) -> Path:
     Raises:
         StatusError: INVALID_ARGUMENT, no socket can be there; UNAVAILABLE, another server listens at it.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise invalid_argument(f"--grpc_socket_path={path}: Python has no unix sockets on Windows; use --port.")
     made = path.with_name(f".{os.getpid()}")
     if max(len(bytes(path)), len(bytes(made))) > _LONGEST_PATH:
         raise invalid_argument(

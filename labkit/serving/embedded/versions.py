@@ -12,7 +12,7 @@ from enum import Enum
 from labkit.serving.embedded.config import ModelConfig
 from labkit.serving.embedded.servable import Servable
 from labkit.serving.embedded.status import StatusError
-from labkit.serving.embedded.storage import VersionFolder
+from labkit.serving.embedded.storage import Fingerprint, VersionFolder
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Version:
     state: State = State.START
     error: StatusError | None = None
     servable: Servable | None = None
-    failed_fingerprint: tuple | None = None
+    failed_fingerprint: Fingerprint | None = None
     dropped: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -90,7 +90,7 @@ class Model:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     complaint: str = ""
     first_look: bool = True
-    incomplete: dict[int, tuple] = field(default_factory=dict)
+    incomplete: dict[int, Fingerprint] = field(default_factory=dict)
 
     def up(self) -> list[Version]:
         """The versions that answer, lowest first."""
