@@ -9,6 +9,8 @@ from importlib.resources import files
 
 import numpy as np
 
+from labkit.errors import needs_extra
+
 PENGUIN_NUMBERS = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
 PENGUIN_WORDS = ("island", "sex")
 
@@ -56,7 +58,9 @@ def penguins(seed: int = 0) -> Dataset:
     ``body_mass_g`` (float32, grams), ``island`` and ``sex`` (text). Of the 344 penguins the two that were never
     measured are left out; where only the sex is missing it is the word ``unknown``.
     """
-    with (files("palmerpenguins") / "data" / "penguins.csv").open(encoding="utf-8") as file:
+    with needs_extra("labkit.data.penguins", "labs"):
+        table = files("palmerpenguins") / "data" / "penguins.csv"
+    with table.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if "NA" not in [row[name] for name in PENGUIN_NUMBERS]]
     inputs = {name: np.array([row[name] for row in rows], np.float32) for name in PENGUIN_NUMBERS}
     inputs["island"] = np.array([row["island"] for row in rows], object)
@@ -71,7 +75,8 @@ def digits(seed: int = 0) -> Dataset:
 
     Input ``image``: float32, shape (rows, 8, 8, 1), ink from 0 (paper) to 16 (full). Classes are "0" to "9".
     """
-    from sklearn.datasets import load_digits  # a second of import that penguins need not pay
+    with needs_extra("labkit.data.digits", "labs"):
+        from sklearn.datasets import load_digits  # a second of import that penguins need not pay
 
     bunch = load_digits()
     images = bunch.images.astype(np.float32)[..., np.newaxis]

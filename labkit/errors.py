@@ -15,6 +15,9 @@ LabkitError
 └── WarmupError           a request for a model's warm-up does not fit the model
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LabkitError(Exception):
     """Base of all of labkit's errors."""
@@ -46,6 +49,25 @@ class ClusterError(LabkitError):
 
 class EnvironmentProblem(LabkitError):
     """This machine lacks something; the message says what to install or change."""
+
+
+@contextmanager
+def needs_extra(part: str, extra: str) -> Iterator[None]:
+    """Stands around imports: where a package is missing, the reader is told which extra of labkit's brings it.
+
+    Args:
+        part: what needs the package, as the reader knows it: ``labkit.browser``.
+        extra: the extra of `pyproject.toml` that has it.
+
+    Raises:
+        EnvironmentProblem: a package was not found.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(
+            f"{part} needs the package {error.name}, which is not installed here: pip install 'labkit[{extra}]'"
+        ) from error
 
 
 class MeasurementFailed(LabkitError):

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import needs_extra
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -29,8 +31,9 @@ _DPI = 110
 
 def use_style() -> None:
     """Sets matplotlib's defaults, so that plain matplotlib in a lab looks like `Figure`."""
-    import matplotlib
-    from cycler import cycler
+    with needs_extra("labkit.plot", "labs"):
+        import matplotlib
+        from cycler import cycler
 
     matplotlib.rcParams.update(
         {
@@ -83,7 +86,8 @@ class Figure:
         return figure
 
     def _draw_frame(self, title: str, x: str, y: str, alt: str) -> None:
-        from matplotlib.figure import Figure as Canvas
+        with needs_extra("labkit.plot", "labs"):
+            from matplotlib.figure import Figure as Canvas
 
         if len(alt.split()) < 4 or not alt.rstrip().endswith("."):
             raise ValueError(

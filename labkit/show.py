@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import needs_extra
+
 if TYPE_CHECKING:
     import pandas
 
@@ -33,7 +35,8 @@ def table(rows: Iterable[Sequence[Any]], columns: Sequence[str], *, digits: int 
     Raises:
         ValueError: a row is longer or shorter than `columns`.
     """
-    import pandas
+    with needs_extra("labkit.show.table", "labs"):
+        import pandas
 
     # A table that wraps or cuts its cells looks different when a measured number gets one digit longer.
     pandas.set_option("display.expand_frame_repr", False, "display.max_colwidth", None)

@@ -15,6 +15,11 @@ import labkit
         "import labkit.serving, labkit.processes, labkit.errors, labkit.export, labkit.show, labkit.doctor",
         "from labkit import serve, RestClient, GrpcClient",
         "import labkit.cli",
+        "from labkit.bench import *",
+        "from labkit.cloud import *",
+        "from labkit.cluster import *",
+        "from labkit.cluster.elsewhere import *",
+        "from labkit.browser import *",
     ],
 )
 def test_importing_labkit_does_not_import_tensorflow(statement):

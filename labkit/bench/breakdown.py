@@ -10,7 +10,7 @@ from labkit.bench.results import Phases
 from labkit.errors import MeasurementFailed
 
 if TYPE_CHECKING:
-    from labkit.bench.payload import Inputs
+    from labkit.bench.inputs import Inputs
     from labkit.bench.targets import Connection, Target
 
 _SERVER = ("server decode", "model run", "server encode")
@@ -55,8 +55,7 @@ def phases(
             times = [_ask(target, inputs, connection) for _ in range(requests)]
             encode, trip, decode = (sum(each) / requests for each in zip(*times, strict=True))
             server: dict[str, float] = {}
-            if before:
-                after = _server(target, metrics_url, model_name)
+            if before and (after := _server(target, metrics_url, model_name)):
                 server = _shares(after.since(before), requests)
                 trip -= sum(server.values())
             name = "transport" if server else "round trip"

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-import labkit
-from labkit import quiet_tensorflow
+from labkit import quiet_tensorflow, serving
 from labkit.bench import command_arguments, load, payload, rest_against_grpc, results, server_metrics
 from labkit.bench import command_questions as questions
 from labkit.bench import command_tables as tables
@@ -188,9 +187,9 @@ def _place(given: argparse.Namespace) -> Iterator[rest_against_grpc.Place]:
         return
     with tempfile.TemporaryDirectory() as folder:
         monitoring = Path(folder, "monitoring.config")
-        monitoring.write_text("prometheus_config { enable: true }")
+        monitoring.write_text("prometheus_config { enable: true }", encoding="utf-8")
         with _progress("starting a server"):
-            server = labkit.serve(given.folder, monitoring_config_file=monitoring)
+            server = serving.serve(given.folder, monitoring_config_file=monitoring)
         with server:
             yield _at(server.rest_url, f"grpc://{server.grpc_address}", server.name)
 

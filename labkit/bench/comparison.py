@@ -13,8 +13,8 @@ from labkit.bench.load import need_positive
 from labkit.bench.results import Comparison, Point
 
 if TYPE_CHECKING:
+    from labkit.bench.inputs import Inputs
     from labkit.bench.load import Progress
-    from labkit.bench.payload import Inputs
     from labkit.bench.targets import Connection, Target
 
 

@@ -15,6 +15,7 @@ import select
 import selectors
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from labkit.bench.relay import CountingRelay, Way
 
@@ -27,7 +28,7 @@ class _DelayLine:
 
     def __init__(self, delay: float, loop: asyncio.AbstractEventLoop) -> None:
         self._delay, self._loop = delay, loop
-        self._held: deque[tuple[float, Callable[..., None], tuple]] = deque()
+        self._held: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
 
     def __call__(self, action: Callable[..., None], *arguments: object) -> None:
         """Do it when its time has come."""

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from labkit.errors import EnvironmentProblem
+from labkit.errors import needs_extra
 
 _CHANNELS = {"PNG": (1, 3, 4), "JPEG": (1, 3)}
 
@@ -34,10 +34,8 @@ def image_files(images: np.ndarray, format: str = "PNG", quality: int = 95) -> l
 
 
 def _file(image: np.ndarray, format: str, quality: int) -> bytes:
-    try:
+    with needs_extra("labkit.bench.image_files", "bench"):
         from PIL import Image
-    except ImportError:
-        raise EnvironmentProblem("Pillow, which writes images, is not installed: pip install pillow") from None
     options = {"quality": quality} if format == "JPEG" else {}
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, format, **options)

@@ -24,7 +24,7 @@ from labkit.bench.results import LoadResult, Round
 from labkit.errors import MeasurementFailed, RequestError
 
 if TYPE_CHECKING:
-    from labkit.bench.payload import Inputs
+    from labkit.bench.inputs import Inputs
     from labkit.bench.targets import Connection, Target
 
 Progress = Callable[[float], None]
@@ -101,7 +101,7 @@ def open_loop(
     for number in range(rounds):
         # A Poisson process with so many moments: each of them anywhere, and as likely here as there.
         moments = np.sort(np.random.default_rng([seed, number]).uniform(0, seconds, max(1, round(rate * seconds))))
-        done.append(crowd.play(lambda start, moments=moments: iter((start + moments).tolist())))
+        done.append(crowd.play(partial(_moments_from, moments)))
         _report(progress, (number + 1) / rounds)
     return crowd.result("open", rate, done)
 
@@ -116,6 +116,10 @@ def need_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} is {value}; it must be more than 0")
+
+
+def _moments_from(moments: np.ndarray, start: float) -> Iterator[float]:
+    return iter((start + moments).tolist())
 
 
 def _report(progress: Progress | None, share: float) -> None:
@@ -216,11 +220,13 @@ class _Found:
     def due(self) -> Iterator[float | None]:
         """When the next requests of one client are due, each when it is."""
         self._begun.wait()
-        nothing = object()
         while not self._over.is_set():
-            with self._lock:
-                due = next(self._schedule, nothing)
-            if due is nothing or not self._wait_for(due):
+            try:
+                with self._lock:
+                    due = next(self._schedule)
+            except StopIteration:
+                return
+            if not self._wait_for(due):
                 return
             yield due
 

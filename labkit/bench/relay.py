@@ -25,7 +25,7 @@ from labkit.bench.wire_parts import RECEIVED, SENT
 KEEP = 64 * 2**20
 _BUFFER = 2**20  # bytes that wait for an end that reads slowly; then the other end is not read any more
 _UNDER_WAY = 64 * 2**20  # bytes of one direction that were read and did not arrive yet; then no more are read
-_RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+_RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # struct linger; Windows has shorts in it
 
 
 class Connection:
@@ -204,15 +204,16 @@ class _End(asyncio.Protocol):
     ) -> None:
         self.connection, self.way = connection, way
         self.transport: asyncio.Transport
-        self.reaching: asyncio.Task | None = None  # held here, for the event loop does not hold its tasks
+        self.reaching: asyncio.Task[None] | None = None  # held here, for the event loop does not hold its tasks
         self._direction, self._ends, self._made = direction, ends, made
-        self._other: _End | None = None
+        self._joined: _End | None = None
         self._under_way = 0
         self._full = self._said_all = self._ended = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a stream it is one
         self.transport = transport
-        transport.pause_reading()
+        # Not at once: before Python 3.11.4 asyncio starts to read after this, paused or not.
+        asyncio.get_running_loop().call_soon(transport.pause_reading)
         transport.set_write_buffer_limits(_BUFFER)
         # else a small piece waits until the one before is acknowledged; asyncio sets it for what it opens itself only
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -221,8 +222,13 @@ class _End(asyncio.Protocol):
 
     def join(self, server: "_End") -> None:
         """The server is reached: it says so to this end, the client's, and hears in return that bytes may flow."""
-        self._other, server._other = server, self
+        self._joined, server._joined = server, self
         server.way(self._reached)
+
+    @property
+    def _other(self) -> "_End":
+        assert self._joined, "nothing is read from an end, or written to it, before it is joined to the other one"
+        return self._joined
 
     def _reached(self) -> None:
         self.transport.resume_reading()
@@ -272,7 +278,7 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._ends.discard(self)
-        if self._other:
+        if self._joined:
             self.way(self._other.reset if error else self._other.transport.close)
 
     def reset(self) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from labkit.bench import payload, results
@@ -13,8 +14,6 @@ from labkit.bench.inputs import Inputs
 from labkit.bench.results import Comparison, LoadResult, Phases
 from labkit.bench.targets import GrpcTarget, RestTarget
 from labkit.errors import EnvironmentProblem, MeasurementFailed
-
-_PHASES = {"requests": 5, "rounds": 3, "warm_up": 2}
 
 
 @dataclass(frozen=True)
@@ -90,19 +89,20 @@ def measure(
 
 def _phases(place: Place, targets: Sequence[RestTarget | GrpcTarget], inputs: Inputs) -> tuple[list[Phases], list[str]]:
     """With the server's share where its metrics tell it; without, where there are none or somebody else is counted."""
-    known = {"metrics_url": place.metrics_url, "model_name": place.model_name}
+    measured = partial(phases, requests=5, rounds=3, warm_up=2)
     try:
-        return [phases(target, inputs, **known, **_PHASES) for target in targets], []
+        known = partial(measured, metrics_url=place.metrics_url, model_name=place.model_name)
+        return [known(target, inputs) for target in targets], []
     except (MeasurementFailed, EnvironmentProblem) as error:
         note = f"The server's own share is not known and in the round trip. {error}"
-        return [phases(target, inputs, **_PHASES) for target in targets], [note]
+        return [measured(target, inputs) for target in targets], [note]
 
 
 def save(found: Compared, path: Path) -> None:
     """Write all of it. `results.load` reads the comparison out of the file, `load` the rest, too."""
     results.save(found.comparison, path)
     rest = {name: value for name, value in asdict(found).items() if name != "comparison"}
-    path.write_text(json.dumps({**json.loads(path.read_text()), **rest}) + "\n")
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **rest}) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> LoadResult | Phases | Compared:
@@ -115,7 +115,7 @@ def load(path: Path) -> LoadResult | Phases | Compared:
     result = results.load(path)
     if not isinstance(result, Comparison):
         return result
-    saved = json.loads(path.read_text())
+    saved = json.loads(path.read_text(encoding="utf-8"))
     return Compared(
         result,
         saved.get("rows", []),

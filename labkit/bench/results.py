@@ -239,7 +239,7 @@ _KINDS: dict[str, type[Result]] = {kind.__name__: kind for kind in (LoadResult, 
 
 def save(result: Result, path: Path) -> None:
     """Write a result as JSON, with what it is under ``kind``."""
-    Path(path).write_text(json.dumps({"kind": type(result).__name__, **asdict(result)}) + "\n")
+    Path(path).write_text(json.dumps({"kind": type(result).__name__, **asdict(result)}) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> Result:
@@ -250,7 +250,7 @@ def load(path: Path) -> Result:
         OSError: the file cannot be read.
     """
     try:
-        saved = json.loads(Path(path).read_text())
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
         return _KINDS[saved.pop("kind")].from_json(saved)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         kinds = ", ".join(_KINDS)

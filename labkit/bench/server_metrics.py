@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from labkit.errors import EnvironmentProblem, MeasurementFailed
+from labkit.errors import MeasurementFailed, needs_extra
 
 PATH = "/monitoring/prometheus/metrics"
 _HISTOGRAMS = {
@@ -51,7 +51,8 @@ def read(url: str, model_name: str, protocol: str) -> ServerTimes:
         MeasurementFailed: there is no such page, or what is there are no metrics.
         EnvironmentProblem: prometheus-client is not installed.
     """
-    requests_, seconds = 0, {}
+    requests_ = 0
+    seconds: dict[str, float] = {}
     for sample in _samples(url):
         name, _, what = sample.name.rpartition("_")
         labels = sample.labels
@@ -66,10 +67,8 @@ def read(url: str, model_name: str, protocol: str) -> ServerTimes:
 
 def _samples(url: str) -> list[Any]:
     """The lines of the page."""
-    try:
+    with needs_extra("labkit.bench.server_metrics", "bench"):
         from prometheus_client.parser import text_string_to_metric_families
-    except ImportError as error:
-        raise EnvironmentProblem("To read a server's metrics: pip install prometheus-client") from error
     page = _page(url)
     try:
         return [sample for family in text_string_to_metric_families(page) for sample in family.samples]

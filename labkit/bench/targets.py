@@ -13,11 +13,12 @@ import grpc
 import requests
 
 from labkit.bench import payload
-from labkit.errors import EnvironmentProblem, RequestError
+from labkit.errors import RequestError, needs_extra
 from labkit.serving import rest_messages
 
 if TYPE_CHECKING:
-    from labkit.bench.payload import Inputs, WireForm
+    from labkit.bench.inputs import Inputs
+    from labkit.bench.payload import WireForm
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 LIBRARIES = ("requests", "urllib3", "httpx", "http.client")
@@ -231,13 +232,14 @@ class _Requests(_HttpConnection):
     def __init__(self, target: RestTarget) -> None:
         self._session = requests.Session()
         self._session.trust_env = False
-        # As the other libraries have it: who was sent elsewhere would ask twice, the second time with GET.
-        self._arguments = {"url": target.url, "headers": target.headers, "allow_redirects": False}
-        self._arguments["timeout"] = target.timeout
+        self._url, self._headers, self._timeout = target.url, target.headers, target.timeout
         self.close = self._session.close
 
     def _post(self, request: bytes) -> tuple[int, bytes]:
-        response = self._session.post(data=request, **self._arguments)
+        # As the other libraries have it: who was sent elsewhere would ask twice, the second time with GET.
+        response = self._session.post(
+            self._url, data=request, headers=self._headers, timeout=self._timeout, allow_redirects=False
+        )
         return response.status_code, response.content
 
 
@@ -257,10 +259,8 @@ class _Urllib3(_HttpConnection):
 
 class _Httpx(_HttpConnection):
     def __init__(self, target: RestTarget) -> None:
-        try:
+        with needs_extra("The HTTP client httpx", "bench"):
             import httpx
-        except ImportError as error:
-            raise EnvironmentProblem("httpx is not installed here: pip install httpx") from error
         self.failures = (httpx.HTTPError,)
         self._client = httpx.Client(timeout=target.timeout, trust_env=False)
         self._url, self._headers = target.url, target.headers

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from labkit.bench import wire_http1
 from labkit.bench.relay import Connection
 from labkit.bench.wire_parts import NAMES, PREFACE, RECEIVED, SENT, Headers, Part, Reading
-from labkit.errors import EnvironmentProblem, MeasurementFailed
+from labkit.errors import MeasurementFailed
 
 __all__ = ["NAMES", "Headers", "Part", "headers", "parts", "total"]
 
@@ -80,10 +80,8 @@ def _read(connection: Connection) -> Reading:
         raise MeasurementFailed("The client speaks TLS; what is inside can only be measured without it.")
     if not sent or sent[: len(PREFACE)] != PREFACE[: len(sent)]:
         return wire_http1.read(sent, received)
-    try:
-        from labkit.bench import wire_http2
-    except ImportError as error:
-        raise EnvironmentProblem("To take HTTP/2 apart: pip install hpack hyperframe") from error
+    from labkit.bench import wire_http2
+
     return wire_http2.read(sent, received)
 
 

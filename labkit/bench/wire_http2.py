@@ -2,23 +2,24 @@
 
 from collections.abc import Iterator
 
-import hpack
-from hyperframe.exceptions import HyperframeError
-from hyperframe.frame import (
-    ContinuationFrame,
-    DataFrame,
-    Frame,
-    GoAwayFrame,
-    HeadersFrame,
-    PingFrame,
-    PriorityFrame,
-    RstStreamFrame,
-    SettingsFrame,
-    WindowUpdateFrame,
-)
-
 from labkit.bench.wire_parts import PREFACE, RECEIVED, SENT, Headers, Reading, incomplete
-from labkit.errors import MeasurementFailed
+from labkit.errors import MeasurementFailed, needs_extra
+
+with needs_extra("labkit.bench.wire, to take HTTP/2 apart,", "bench"):
+    import hpack
+    from hyperframe.exceptions import HyperframeError
+    from hyperframe.frame import (
+        ContinuationFrame,
+        DataFrame,
+        Frame,
+        GoAwayFrame,
+        HeadersFrame,
+        PingFrame,
+        PriorityFrame,
+        RstStreamFrame,
+        SettingsFrame,
+        WindowUpdateFrame,
+    )
 
 _FRAME_HEADER = 9
 _GRPC_PREFIX = 5  # one byte that says whether the message is compressed, four for its length

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from labkit import processes
 from labkit.cloud import session
 from labkit.cloud.leftovers import Leftover, Leftovers
 from labkit.errors import CloudError
@@ -70,7 +71,7 @@ def _run(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         return _status(program)
 
 
-def _status(program: subprocess.Popen) -> int:
+def _status(program: subprocess.Popen[bytes]) -> int:
     """Wait for the program; Ctrl-C reaches it from the terminal as it reaches us, and how it ends is its own matter."""
     while True:
         try:
@@ -113,18 +114,17 @@ def _clean_in_background(given: argparse.Namespace) -> int:
     Nothing is done for a session that has cleaned up itself, which has removed its file.
     """
     try:
-        account = json.loads(given.session_file.read_text())
+        account = json.loads(given.session_file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return 0
     command = [sys.executable, "-P", "-m", "labkit", "cloud", "clean", "--yes", "--project", given.project]
     command += ["--location", given.location, *(["--label", given.label] if given.label else [])]
-    apart = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x208}  # detached, own group
-    nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.Popen(command, env={**os.environ, **account}, **nowhere, **apart)
+    processes.start_detached(command, account)
     return 0
 
 
 def _found(given: argparse.Namespace) -> tuple[Leftovers, list[Leftover]]:
+    session.check_installed()
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 

@@ -125,7 +125,7 @@ def _cleaned_up_after_a_crash(project: str, location: str, run: str) -> Iterator
     account = {name: value for name, value in os.environ.items() if name.startswith(_ACCOUNT)}
     session = processes.folder() / f"session-{run}.json"
     session.touch(mode=0o600)
-    session.write_text(json.dumps(account))
+    session.write_text(json.dumps(account), encoding="utf-8")
     command = [sys.executable, "-P", "-m", "labkit", "cloud", "clean", "--yes", "--project", project]
     command += ["--location", location, "--label", run, "--session-file", str(session)]
     idle = [sys.executable, "-c", "import threading; threading.Event().wait()"]

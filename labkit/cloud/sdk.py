@@ -4,12 +4,12 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 _SDK = "google.cloud.aiplatform"
 
 
-class _Shown(logging.StreamHandler):
+class _Shown(logging.StreamHandler[TextIO]):
     """Writes where this process's output goes now; the SDK adds no handler of its own where it finds one."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -13,13 +13,14 @@ from typing import Any, Self
 
 from labkit import processes
 from labkit.cloud import environment, sdk
-from labkit.errors import CloudError, EnvironmentProblem, ProcessError
+from labkit.errors import CloudError, ProcessError, needs_extra
 
 LOCAL_PROJECT = "labkit-local"
 LABEL = "labkit"
 LOCATION = "us-central1"
 _LOCAL_RUN = "local"
 _ENGINES = ("processes", "docker")
+_NEEDED = ("google.cloud.aiplatform", "google.cloud.storage", "cryptography", "gcp_storage_emulator")
 _READY = r"local cloud at 127\.0\.0\.1:(\d+)"
 _ASK_SECONDS = 20.0
 _BUCKET = re.compile(r"(?!goog)(?!.*google)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
@@ -154,17 +155,19 @@ def _check(location: str, bucket: str | None, containers: str, images: Mapping[s
             raise ValueError(f'images[{image!r}] is {words!r}; a list of words is wanted, as in ["python", "train.py"]')
     if not re.fullmatch(r"[a-z]+-[a-z]+\d+", location):
         raise ValueError(f"location={location!r}: a region such as {LOCATION} or europe-west4 is wanted")
-    if not _installed():
-        raise EnvironmentProblem(
-            "Google's clients are not installed here. Use `make lab`, or: pip install 'labkit[cloud]'"
-        )
+    check_installed()
 
 
-def _installed() -> bool:
-    try:
-        return find_spec("google.cloud.aiplatform") is not None and find_spec("google.cloud.storage") is not None
-    except ModuleNotFoundError:
-        return False
+def check_installed() -> None:
+    """Check that Google's clients, and what the local cloud is made of, are there; looking imports none of it.
+
+    Raises:
+        EnvironmentProblem: one is not.
+    """
+    with needs_extra("labkit.cloud", "cloud"):
+        for name in _NEEDED:
+            if find_spec(name) is None:
+                raise ModuleNotFoundError(name=name)
 
 
 def start_local(
@@ -182,7 +185,7 @@ def start_local(
     folder = processes.folder() / "cloud"
     with ExitStack() as undo:
         process = undo.enter_context(_process(folder, bucket, containers, images, timeout))
-        given = json.loads((folder / "environment.json").read_text())
+        given = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         undo.enter_context(environment.changed(environment.of_local_cloud(given, folder)))
         undo.enter_context(sdk.fresh())
         undo.enter_context(sdk.quiet())

@@ -200,7 +200,8 @@ def _packages(facts: GpuFacts) -> Finding:
 def _card(facts: GpuFacts, card: Card) -> Finding:
     found = f"{card.memory / 1024:.0f} GiB" if card.memory else "memory not told"
     # sm_80: (8, 0); compute_90: (9, 0); sm_120: (12, 0)
-    built = [tuple(map(int, re.search(r"_(\d+)(\d)", one).groups())) for one in facts.built_for]
+    numbers = (re.search(r"_(\d+)(\d)", one) for one in facts.built_for)
+    built = [(int(found[1]), int(found[2])) for found in numbers if found]
     if card.capability is None or not built:
         return Finding(card.name, "ok", found)
     found += f", compute capability {_list(card.capability, '.')}"

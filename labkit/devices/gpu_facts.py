@@ -145,7 +145,7 @@ def _nvidia_smi() -> tuple[list[list[str]], str]:
     """One row of answers a card, and the reason if there are none; both empty without nvidia-smi."""
     command = ["nvidia-smi", f"--query-gpu={','.join(_ASKED)}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=_SECONDS)
     except FileNotFoundError:
         return [], ""
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -179,8 +179,9 @@ def _driver_cuda() -> tuple[int, int] | None:
 def _packages() -> tuple[CudaPackage, ...]:
     """From the requirements of the TensorFlow that is installed, so that they are true for every version of it."""
     asked = map(Requirement, importlib.metadata.requires("tensorflow") or ())
-    wanted = [one for one in asked if one.marker and one.name.startswith("nvidia-")]
-    return tuple(CudaPackage(one, _version(one.name)) for one in wanted if one.marker.evaluate({"extra": "and-cuda"}))
+    cuda = [one for one in asked if one.name.startswith("nvidia-")]
+    wanted = [one for one in cuda if one.marker and one.marker.evaluate({"extra": "and-cuda"})]
+    return tuple(CudaPackage(one, _version(one.name)) for one in wanted)
 
 
 def _version(name: str) -> str | None:
@@ -192,7 +193,7 @@ def _version(name: str) -> str | None:
 
 def _kernel(root: Path) -> str:
     version = root / "proc/version"
-    return version.read_text() if version.exists() else ""
+    return version.read_text(encoding="utf-8", errors="replace") if version.exists() else ""
 
 
 def _device_files(root: Path) -> list[Path]:

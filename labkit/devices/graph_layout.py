@@ -5,8 +5,8 @@ structures", 1981): ops stand in rows, each below what it reads from; an arrow l
 the rows between; a row is sorted by the mean place of its neighbours, which leaves few crossings.
 """
 
-from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate, combinations, count, pairwise
 from statistics import mean
 from typing import Any
@@ -16,14 +16,14 @@ from labkit.devices.picture_parts import MARGIN, WIDTH
 _LANE = 5.0  # from one arrow to the next, and less than half of what is between two boxes
 _BESIDE = 12.0  # between two boxes of a row
 
-Key = Hashable  # an op's name, or for a lane through a row: (from, device to which it leads, row)
+Key = str | tuple[str, str, int]  # an op's name, or for a lane through a row: (from, device to which it leads, row)
 
 
-def _rows(widths: Mapping[str, float], arrows: Sequence[tuple[str, str]]) -> dict[str, int]:
+def _rows(widths: Mapping[str, float], arrows: Sequence[tuple[str, str]]) -> dict[Key, int]:
     """The row of each op: the first one below all it reads from that has room."""
     order = _reading_order(widths, arrows)
-    row: dict[str, int] = {}
-    used: Counter[int] = Counter()
+    row: dict[Key, int] = {}
+    used: defaultdict[int, float] = defaultdict(float)
 
     def put(name: str, rows: Iterable[int]) -> None:
         free = (n for n in rows if not used[n] or used[n] + widths[name] + _BESIDE <= 0.9 * WIDTH)
@@ -80,7 +80,9 @@ class Layout:
             top, bottom = sorted(arrow, key=row.__getitem__)
             lead = arrow[0], boxes[arrow[1]].device  # arrows from one op to one device share their lanes
             self.chains[arrow] = [top, *((*lead, n) for n in range(row[top] + 1, row[bottom])), bottom]
-        lanes = {lane: lane[2] for chain in self.chains.values() for lane in chain[1:-1]}
+        lanes: dict[Key, int] = {
+            lane: lane[2] for chain in self.chains.values() for lane in chain if not isinstance(lane, str)
+        }
         self._widths = dict.fromkeys(lanes, _LANE) | {name: width + _BESIDE for name, width in widths.items()}
         row |= lanes
         self.rows = [[key for key in row if row[key] == n] for n in range(max(row.values()) + 1)]
@@ -100,7 +102,7 @@ class Layout:
                 place = {key: n for n, key in enumerate(fixed)}
                 own = {key: n for n, key in enumerate(keys)}
                 near = self._above if down else self._below
-                keys.sort(key=lambda key: mean(map(place.get, near[key])) if near[key] else own[key])
+                keys.sort(key=lambda key: mean(place[each] for each in near[key]) if near[key] else own[key])
             if (crossings := self._crossings()) < fewest:
                 best, fewest = self.rows, crossings
         self.rows = best

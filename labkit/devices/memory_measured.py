@@ -66,7 +66,7 @@ def measured_training_memory(
         "optimizer": keras.optimizers.serialize(keras.optimizers.get(optimizer)),
     }
     with tempfile.TemporaryDirectory(dir=processes.folder()) as folder:
-        (Path(folder) / "job.json").write_text(json.dumps(job))
+        (Path(folder) / "job.json").write_text(json.dumps(job), encoding="utf-8")
         kind, said = _run(folder, timeout)
     if kind == "uncounted":
         raise EnvironmentProblem(
@@ -105,7 +105,7 @@ def _run(folder: str, timeout: float) -> tuple[str, str]:
         ) from error
 
 
-def _measure_all(job: dict, device: str) -> dict[str, list[int]]:
+def _measure_all(job: dict[str, Any], device: str) -> dict[str, list[int]]:
     import keras
 
     found: dict[str, list[int]] = {}
@@ -156,7 +156,7 @@ def _main(folder: str) -> None:
         print("uncounted", error, flush=True)
         return
     try:
-        found = _measure_all(json.loads((Path(folder) / "job.json").read_text()), device)
+        found = _measure_all(json.loads((Path(folder) / "job.json").read_text(encoding="utf-8")), device)
     except Exception as error:  # whatever it is, the process that asked has to say it
         print("refused", f"{type(error).__name__}: {error}".replace("\n", " ")[:2000], flush=True)
         return

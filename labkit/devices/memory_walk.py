@@ -88,7 +88,7 @@ def _refuse_hidden(operation: Any) -> None:
 
 
 def _moments(operations: Sequence[Any], batch: int) -> np.ndarray:
-    last_read = {}
+    last_read: dict[Any, int] = {}
     for number, operation in enumerate(operations):
         last_read |= {_memory(tensor).ref(): number for tensor in operation.inputs}
     sizes: dict[Any, np.ndarray] = {}

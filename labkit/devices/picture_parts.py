@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 from labkit import plot
+from labkit.errors import needs_extra
 
 # All lengths are points, 1/72 inch.
 WIDTH = 6.4 * 72
@@ -17,7 +18,8 @@ COPIED = {"linewidth": 1.8, "linestyle": (0, (4, 2))}
 
 def text_width(text: str, size: float) -> float:
     """In points, of `text` as it is: a dollar in a name begins no formula."""
-    from matplotlib.textpath import TextPath
+    with needs_extra("labkit.plot", "labs"):
+        from matplotlib.textpath import TextPath
 
     return float(TextPath((0, 0), text.replace("$", r"\$"), size=size).vertices[:, 0].max())
 
@@ -41,7 +43,7 @@ def legend(figure: plot.Figure, looks: Mapping[str, dict[str, Any]], width: floa
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Patch(label=name, **look) for name, look in looks.items()]
+    handles: list[Patch | Line2D] = [Patch(label=name, **look) for name, look in looks.items()]
     if copied:
         handles.append(Line2D([], [], color="black", label="copied to another device", **COPIED))
     widest = max(text_width(handle.get_label(), 9) for handle in handles)

@@ -86,7 +86,7 @@ def _broken(name: str) -> list[str]:
 def _draw_graph(boxes: Mapping[str, _Box], arrows: Sequence[tuple[str, str]], title: str, alt: str) -> plot.Figure:
     figure = plot.Figure._labelled(title, "", "", alt)
     layout = Layout(boxes, arrows)
-    heights = [max(boxes[key].height for key in keys if key in boxes) for keys in layout.rows]
+    heights = [max(boxes[key].height for key in keys if isinstance(key, str)) for keys in layout.rows]
     tops = list(accumulate((height + _BELOW for height in heights), initial=0.0))
     spans = {key: (tops[n], tops[n] + heights[n]) for n, keys in enumerate(layout.rows) for key in keys}
     looks = looks_of(box.device for box in boxes.values())
@@ -126,16 +126,16 @@ def _draw_box(
     figure.axes.add_patch(Rectangle((left, top), _STRIP, bottom - top, zorder=3, linewidth=0, **look))
     middle, first = x + _STRIP / 2, (top + bottom - _LINE * len(box.name + box.type)) / 2
     for n, text in enumerate(box.name + box.type):
-        typed = {"style": "italic", "color": "#444444"} if n >= len(box.name) else {}
-        style = {"size": _LETTERS, "ha": "center", "va": "center", "parse_math": False}
+        typed: dict[str, Any] = {"style": "italic", "color": "#444444"} if n >= len(box.name) else {}
+        style: dict[str, Any] = {"size": _LETTERS, "ha": "center", "va": "center", "parse_math": False}
         figure.axes.text(middle, first + _LINE * (n + 0.5), text, **style | typed)
 
 
 def _ports(layout: Layout, boxes: Mapping[str, _Box]) -> dict[tuple[str, str], float]:
     """Where each arrow meets the box at its lower end: side by side, in the order in which they come."""
-    meeting: dict[Key, list[tuple[float, tuple[str, str]]]] = {}
+    meeting: dict[str, list[tuple[float, tuple[str, str]]]] = {}
     for arrow, chain in layout.chains.items():
-        meeting.setdefault(chain[-1], []).append((layout.x[chain[-2]], arrow))
+        meeting.setdefault(str(chain[-1]), []).append((layout.x[chain[-2]], arrow))
     ports = {}
     for name, ends in meeting.items():
         step = min(9.0, (boxes[name].width - 2 * _PADDING) / len(ends))

@@ -138,7 +138,7 @@ def place(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Placement:
     return Placement(_ops(nodes, trace), _copies(nodes, sizes), trace, trace.result)
 
 
-def _graph(fn: Callable[..., Any], args: tuple, kwargs: dict, mark: str) -> Any:
+def _graph(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], mark: str) -> Any:
     """`fn` as a graph that has not run yet, for one that has run is not shown again; it can be told by its mark."""
     import tensorflow as tf
 
@@ -158,7 +158,7 @@ def _graph(fn: Callable[..., Any], args: tuple, kwargs: dict, mark: str) -> Any:
 
 
 def _partitions(
-    concrete: Any, args: tuple, kwargs: dict, mark: str
+    concrete: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mark: str
 ) -> tuple[list[Any], dict[tuple[str, int], int | None]]:
     """The graph's parts as they ran, one for each device; the size in bytes of each op's outputs."""
     import tensorflow as tf
@@ -215,8 +215,9 @@ def _ops(nodes: dict[str, Any], trace: Trace) -> tuple[PlacedOp, ...]:
             kernels[event.name] = min(start, event.start), max(end, event.end)
     times |= kernels
     placed = [
-        PlacedOp(name, node.op, short_name(node.device), *times.get(name, (None, None)), _inputs(node, nodes))
+        PlacedOp(name, node.op, short_name(node.device), start, end, _inputs(node, nodes))
         for name, node in nodes.items()
+        for start, end in [times.get(name, (None, None))]
         if node.op not in _SCENERY | _SENDS | _RECEIVES and not _SIGNAL.search(name)
     ]
     return tuple(sorted(placed, key=lambda op: (op.start is None, op.start or 0.0)))

@@ -93,12 +93,12 @@ def _draw_bar(figure: plot.Figure, event: Any, line: int, start: float, per_ms: 
     room = length * per_ms
     # A white outline would hide a bar that is hardly wider than that.
     outline = {"edgecolor": look["facecolor"], "linewidth": 0.7} if room < 4 else {}
-    bar = Rectangle((start, line - 0.4), length, 0.8, zorder=2, **look | outline)
+    bar = Rectangle((start, line - 0.4), length, 0.8, zorder=2, **{**look, **outline})
     bar.set_in_layout(False)  # the room for the axes does not depend on what is in them, and finding it out is slow
     figure.axes.add_patch(bar)
     for text in (event.name, event.name.rpartition("/")[2]) if room > _SMALL else ():
         if text.strip("_0123456789") and text_width(text, _SMALL) + 6 < room:
             halo = withStroke(linewidth=3, foreground="white")
-            style = {"size": _SMALL, "ha": "center", "va": "center_baseline", "parse_math": False}
+            style: dict[str, Any] = {"size": _SMALL, "ha": "center", "va": "center_baseline", "parse_math": False}
             figure.axes.text(start + length / 2, line, text, path_effects=[halo], **style).set_in_layout(False)
             break

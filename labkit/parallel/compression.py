@@ -44,9 +44,9 @@ class TopK:
         return {name: self._choose(name, np.ravel(gradient)) for name, gradient in gradients.items()}
 
     def _choose(self, name: str, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        whole = np.float32(gradient) + self._left.get(name, 0)
+        whole = gradient.astype(np.float32) + self._left.get(name, np.float32(0))
         count = max(1, round(self._share * whole.size))
-        indices = np.int32(np.sort(np.argpartition(np.abs(whole), -count)[-count:]))
+        indices = np.sort(np.argpartition(np.abs(whole), -count)[-count:]).astype(np.int32)
         values = whole[indices]
         if self._feedback:
             whole[indices] = 0

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from sklearn.datasets import load_digits
+
+from labkit.errors import needs_extra
+
+with needs_extra("labkit.parallel", "labs"):
+    from sklearn.datasets import load_digits
 
 
 def examples() -> tuple[np.ndarray, np.ndarray]:
     """All 1,797 of them: images float32 of shape (rows, 64) in 0..1, and labels int32 of shape (rows,)."""
     images, labels = load_digits(return_X_y=True)
-    return np.float32(images / 16), np.int32(labels)
+    return (images / 16).astype(np.float32), labels.astype(np.int32)
 
 
 def first_values(hidden: int = 32, seed: int = 0, scale: float = 1.0) -> dict[str, np.ndarray]:
@@ -29,7 +33,8 @@ def first_values(hidden: int = 32, seed: int = 0, scale: float = 1.0) -> dict[st
     random = np.random.default_rng(seed)
     values = {}
     for layer, (inputs, outputs) in enumerate(pairwise(widths)):
-        values[f"weights_{layer}"] = np.float32(random.normal(0, scale * np.sqrt(2 / inputs), [inputs, outputs]))
+        weights = random.normal(0, scale * np.sqrt(2 / inputs), [inputs, outputs])
+        values[f"weights_{layer}"] = weights.astype(np.float32)
         values[f"biases_{layer}"] = np.zeros([outputs], np.float32)
     return values
 

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
+
+from labkit.errors import needs_extra
+
+with needs_extra("labkit.parallel", "labs"):
+    import pandas as pd
 
 COLUMNS = ("worker", "read", "applied_at", "staleness", "applied", "loss", "seconds", "waited")
 
@@ -20,13 +24,13 @@ COLUMNS = ("worker", "read", "applied_at", "staleness", "applied", "loss", "seco
 class Recorder:
     """Writes one task's records to a file, each as soon as it is made: what a killed task did is there too."""
 
-    def __init__(self, folder: str | os.PathLike, task: str, index: int) -> None:
+    def __init__(self, folder: str | os.PathLike[str], task: str, index: int) -> None:
         """A task that was started anew adds to the file of before."""
         self._path = Path(folder) / f"history-{task}-{index}.jsonl"
 
     def write(self, **record: Any) -> None:
         """Add one record, on a line of its own."""
-        with open(self._path, "a") as file:
+        with open(self._path, "a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(record))  # first a new line: a killed task may not have finished its last
 
 
@@ -46,7 +50,7 @@ class History:
             self._table["applied"] = [worker in used.get(read, []) for worker, read in pairs]
 
     @classmethod
-    def read(cls, folder: str | os.PathLike) -> Self:
+    def read(cls, folder: str | os.PathLike[str]) -> Self:
         """All records in `folder`, where the tasks of one training have written theirs.
 
         Raises:
@@ -55,7 +59,12 @@ class History:
         paths = sorted(Path(folder).glob("history-*-*.jsonl"))
         if not paths:
             raise FileNotFoundError(f"{folder} holds no history-*.jsonl; have the tasks trained, and in this folder?")
-        records = [json.loads(line) for path in paths for line in path.read_text().splitlines() if line.endswith("}")]
+        records = [
+            json.loads(line)
+            for path in paths
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line.endswith("}")
+        ]
         return cls([one for one in records if "worker" in one], [one for one in records if "used" in one])
 
     def table(self) -> pd.DataFrame:

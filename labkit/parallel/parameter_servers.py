@@ -41,7 +41,11 @@ class ParameterServers(SharedVariables):
     """
 
     def __init__(
-        self, variables: Mapping[str, np.ndarray], *, checkpoint: str | os.PathLike | None = None, timeout: float = 60.0
+        self,
+        variables: Mapping[str, np.ndarray],
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        timeout: float = 60.0,
     ) -> None:
         """Connects to all servers. The task that leads fills the variables, the others wait until it has.
 
@@ -142,18 +146,19 @@ class ParameterServers(SharedVariables):
 
     # ---- what is kept
 
-    def save(self, path: str | os.PathLike) -> int:
+    def save(self, path: str | os.PathLike[str]) -> int:
         """Write all variables and their version to one file (numpy's .npz), and return the version.
 
         It is written aside and then renamed: whoever looks finds the file of before or the new one, whole.
         """
         version, values = self.pull()
         with open(f"{path}.writing", "wb") as file:
-            np.savez(file, **{f"variables/{name}": value for name, value in values.items()}, version=version)
+            arrays: dict[str, Any] = {f"variables/{name}": value for name, value in values.items()}
+            np.savez(file, **arrays, version=version)
         os.replace(f"{path}.writing", path)
         return version
 
-    def restore(self, path: str | os.PathLike) -> int:
+    def restore(self, path: str | os.PathLike[str]) -> int:
         """Give all variables the values that `save` wrote, and return their version."""
         with np.load(path) as saved:
             version = int(saved["version"])

@@ -43,8 +43,8 @@ class Plan:
     scale: float = 1.0
     batch: int = 64
     seed: int = 0
-    folder: str | os.PathLike = "."
-    checkpoint: str | os.PathLike | None = None
+    folder: str | os.PathLike[str] = "."
+    checkpoint: str | os.PathLike[str] | None = None
     timeout: float = 60.0
 
     def __post_init__(self) -> None:
@@ -117,7 +117,12 @@ def _work(servers: ParameterServers, plan: Plan) -> None:
         if plan.mode == "sync":
             servers.wait(version + 1)
         waited = time.perf_counter() - sent
-        record = {"worker": servers.index, "read": version, "applied_at": version + staleness, "staleness": staleness}
+        record: dict[str, Any] = {
+            "worker": servers.index,
+            "read": version,
+            "applied_at": version + staleness,
+            "staleness": staleness,
+        }
         record |= {"applied": plan.rule(staleness) > 0, "loss": float(digits.loss(values, images, labels))}
         recorder.write(**record, seconds=sent - start, waited=waited)
         print(f"step {version} loss {record['loss']:.4f}", flush=True)

@@ -104,7 +104,7 @@ def _arrays(result: Any) -> list[np.ndarray]:
     """All that a step returned; of sparse and ragged tensors, all that they are made of."""
     import tensorflow as tf
 
-    leaves = []
+    leaves: list[Any] = []
     for each in tf.nest.flatten(result):  # a variable is made of a handle, but its value is what counts
         leaves += [each] if isinstance(each, tf.Variable) else tf.nest.flatten(each, expand_composites=True)
     return [_plain(each) for each in leaves if each is not None]

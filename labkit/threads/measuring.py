@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import psutil
@@ -101,7 +102,7 @@ class _Setting:
     env: Mapping[str, str]
     label: str = ""
 
-    def fields(self) -> dict[str, object]:
+    def fields(self) -> dict[str, Any]:
         """What a `Measurement` says about it."""
         same = {name: getattr(self, name) for name in ("label", "intra", "inter", "cores", "env")}
         return {"function": self.source.name, **same}
@@ -121,7 +122,12 @@ def _settings(fn: object, intra: object, inter: object, cores: object, env: obje
         _check_env(variables)
     axes = (sources, _several(intra), _several(inter), _several(cores), environments)
     varied = [len(axis) > 1 for axis in axes]
-    settings = [_Setting(*values, _label(*values, varied=varied)) for values in itertools.product(*axes)]
+    settings = [
+        _Setting(
+            source, inner, outer, number, variables, _label(source, inner, outer, number, variables, varied=varied)
+        )
+        for source, inner, outer, number, variables in itertools.product(*axes)
+    ]
     labels = [setting.label for setting in settings]
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise ValueError(f"{', '.join(sorted(twice))} is given twice; give every value once")
@@ -130,7 +136,7 @@ def _settings(fn: object, intra: object, inter: object, cores: object, env: obje
     return settings
 
 
-def _several(values: object) -> list:
+def _several(values: object) -> list[Any]:
     """A value, or several, as a list."""
     return list(values) if isinstance(values, list | tuple | range) else [values]
 

@@ -88,7 +88,7 @@ def wait(jobs, name):
 
 def lines(cloud, found, kind):
     folder = found.output_info.gcs_output_directory
-    names = [info.uri for info in cloud.objects.list(folder) if info.name_below_prefix.startswith(kind)]
+    names = [info.uri for info in cloud.objects.below(folder) if info.name_below_prefix.startswith(kind)]
     return [json.loads(line) for name in names for line in cloud.objects.read(name).splitlines()]
 
 

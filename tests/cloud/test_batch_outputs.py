@@ -41,7 +41,7 @@ def test_a_full_file_is_followed_by_another(objects, tmp_path):
         for number in range(12):
             outputs.add([Outcome(Instance(b"", b"%d" % number), b"0")])
         outputs.publish(objects, "gs://lab/out")
-    names = [info.name_below_prefix for info in objects.list("gs://lab/out")]
+    names = [info.name_below_prefix for info in objects.below("gs://lab/out")]
     results = [name for name in names if "results" in name]
     assert results == [f"prediction.results-{number:05}-of-{len(results):05}" for number in range(len(results))]
     assert len(results) > 1

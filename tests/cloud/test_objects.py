@@ -16,7 +16,7 @@ def objects():
 
 
 def names(objects, uri):
-    return [info.name_below_prefix for info in objects.list(uri)]
+    return [info.name_below_prefix for info in objects.below(uri)]
 
 
 def test_a_prefix_is_a_folder_unless_it_ends_in_a_star(objects):
@@ -24,7 +24,7 @@ def test_a_prefix_is_a_folder_unless_it_ends_in_a_star(objects):
     assert names(objects, "gs://lab/model/") == names(objects, "gs://lab/model")
     assert names(objects, "gs://lab/model*") == ["/1/saved_model.pb", "/1/variables/", "/1/variables/index", "2/x"]
     assert len(names(objects, "gs://lab")) == len(names(objects, "gs://lab/")) == 5
-    assert objects.list("gs://lab/data*") == [ObjectInfo("gs://lab/data-1.csv", "-1.csv", 10)]
+    assert objects.below("gs://lab/data*") == [ObjectInfo("gs://lab/data-1.csv", "-1.csv", 10)]
 
 
 def test_what_is_written_is_read(objects):
@@ -69,7 +69,7 @@ def test_a_name_that_is_a_file_and_a_folder_is_refused(objects, tmp_path):
         (lambda o: o.read("gs://lab/gone"), "gs://lab/gone"),
         (lambda o: o.read("gs://other/gone"), "gs://other"),
         (lambda o: o.write("gs://other/gone", b""), "gs://other"),
-        (lambda o: o.list("gs://other/x"), "gs://other"),
+        (lambda o: o.below("gs://other/x"), "gs://other"),
         (lambda o: o.check_bucket("other"), "gs://other"),
         (lambda o: o.download_folder("gs://lab/mode", None), "gs://lab/mode"),
     ],

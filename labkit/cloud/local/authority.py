@@ -121,7 +121,7 @@ def is_google(host: str) -> bool:
 def _private_folder(folder: Path) -> Path:
     folder = Path(folder).absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.name == "posix":
+    if hasattr(os, "getuid"):  # on Windows a user's own folders are closed to others from the start
         state = folder.lstat()
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & 0o077:
             raise EnvironmentProblem(

@@ -10,7 +10,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -118,7 +118,7 @@ def find(objects: "Objects", uris: Sequence[str]) -> list[str]:
             matched = [uri] if objects.exists(uri) else []
         else:
             pattern = _pattern(uri)
-            matched = [info.uri for info in objects.list(start + "*") if pattern.fullmatch(info.uri)]
+            matched = [info.uri for info in objects.below(start + "*") if pattern.fullmatch(info.uri)]
         if not matched:
             raise invalid(f"The input {uri} matched no files.")
         found.update(dict.fromkeys(matched))
@@ -192,7 +192,7 @@ def _zipped_records(content: bytes, shape: Shape, objects: "Objects", uri: str) 
     yield from _records_of(gzip.GzipFile(fileobj=io.BytesIO(content)), uri)
 
 
-def _records_of(source: BinaryIO, uri: str) -> Iterator[Instance]:
+def _records_of(source: io.BufferedIOBase, uri: str) -> Iterator[Instance]:
     """A damaged file gives what comes before the damage, and one problem for all behind it."""
     problem = ""
     with tempfile.TemporaryFile() as file:

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Asker:
 
     def outcomes(
         self, instances: Iterable[Instance], *, size: int, side_by_side: int, stopped: Callable[[], bool]
-    ) -> Iterator[list[Outcome]]:
+    ) -> Generator[list[Outcome]]:
         """What becomes of instances, batch after batch, in their order.
 
         Args:

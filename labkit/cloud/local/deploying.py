@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import grpc
 from google.cloud.aiplatform_v1 import types
 
+from labkit.cloud.local.containers import ServingContainer
 from labkit.cloud.local.deployments import Deployment, key
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.machines import Scaling, scaling
@@ -71,7 +72,7 @@ class Deploying:
         self._cloud.deployments[place] = deployment
         return deployment
 
-    def _replicas(self, container: object, wanted: Scaling) -> Replicas:
+    def _replicas(self, container: ServingContainer, wanted: Scaling) -> Replicas:
         return Replicas(
             self._cloud.containers,
             container,

@@ -67,7 +67,9 @@ def process_id(name: str) -> int | None:
 
 
 def _asked(*words: str) -> str:
-    asked = subprocess.run([_program(), *words], capture_output=True, text=True, timeout=30, check=False)
+    asked = subprocess.run(
+        [_program(), *words], capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=False
+    )
     return asked.stdout if asked.returncode == 0 else ""
 
 

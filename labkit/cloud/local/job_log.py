@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,16 @@ def _page(cloud: LocalCloud, query: dict[str, Any]) -> dict[str, Any]:
 
 def _without_times(text: str) -> tuple[str, list[Callable[[dict[str, Any]], bool]]]:
     """A filter's comparisons of times, which `gcloud logging read` adds, apart from the others."""
-    checks = []
+    checks: list[Callable[[dict[str, Any]], bool]] = []
     for match in _SINCE.finditer(text):
         moment, later = _moment(match["moment"]), match["operator"].startswith(">")
-        checks.append(lambda entry, m=moment, up=later: (_moment(entry["timestamp"]) >= m) == up)
+        checks.append(partial(_is_on_that_side, moment, later))
     rest = re.sub(r"^\s*AND\b|\bAND\s*$", "", _SINCE.sub(" ", text)).strip()
     return re.sub(r"(?:\bAND)?\s*\n\s*(?:AND\b)?\s*", " AND ", rest), checks
+
+
+def _is_on_that_side(moment: datetime, later: bool, entry: dict[str, Any]) -> bool:
+    return (_moment(entry["timestamp"]) >= moment) == later
 
 
 def _moment(text: str) -> datetime:

@@ -15,7 +15,7 @@ class Jobs(BatchPredictionJobs, CustomJobs, HyperparameterTuningJobs):
 
     def __init__(self, cloud: LocalCloud) -> None:
         for part in Jobs.__bases__:
-            part.__init__(self, cloud)
+            part.__init__(self, cloud)  # type: ignore[misc]  # each has one of its own, with the same argument
 
     def stop(self) -> None:
         """Wait until no process of a job is left; the cloud is stopping."""

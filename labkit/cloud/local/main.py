@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until a signal ends it; then end everything that was started in it."""
     flags = _flags(argv)
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in {signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGINT)}:  # the last: Windows
         signal.signal(number, lambda *_: stopping.set())
     authority = Authority(Path(flags.folder))
     folder = _empty(authority.folder / "run")

@@ -89,7 +89,7 @@ def check_artifacts(cloud: LocalCloud, model: types.Model) -> list[ObjectInfo]:
             f"service-{cloud.project_number}@gcp-sa-aiplatform.iam.gserviceaccount.com does not have "
             f"storage.objects.list access to the Google Cloud Storage bucket gs://{bucket}, or it does not exist.",
         ) from None
-    found = [info for info in cloud.objects.list(f"{uri}/") if info.name_below_prefix]
+    found = [info for info in cloud.objects.below(f"{uri}/") if info.name_below_prefix]
     if not found:
         raise unmet(f'There are no files under "{uri}/" to copy.')
     top = [info.name_below_prefix for info in found if info.name_below_prefix in _SAVED_MODEL]

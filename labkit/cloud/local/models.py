@@ -1,5 +1,7 @@
 """The model registry: Vertex AI's ModelService."""
 
+from typing import Any
+
 import grpc
 from google.cloud.aiplatform_v1 import types
 from google.longrunning import operations_pb2
@@ -189,6 +191,6 @@ def _fill(model: types.Model) -> None:
     model.model_source_info = types.ModelSourceInfo(source_type=types.ModelSourceInfo.ModelSourceType.CUSTOM)
 
 
-def _page(models: list[types.Model], request: object, response: type) -> object:
+def _page(models: list[types.Model], request: Any, response: type) -> Any:
     found = [model for model in models if selects(request.filter, model)]
     return page(order(found, request.order_by), request, response, "models")

@@ -61,8 +61,10 @@ def settle(cloud: "LocalCloud", request: Any) -> None:
 def regions() -> list[str]:
     """The regions that the SDK knows of, read from its source: an import would take the whole SDK with it, a second."""
     source = Path(types.__file__).parents[2] / "aiplatform" / "constants" / "base.py"
-    for node in ast.parse(source.read_text()).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SUPPORTED_REGIONS":
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        if getattr(node.targets[0], "id", "") == "SUPPORTED_REGIONS":
             return sorted(ast.literal_eval(node.value.args[0]))
     raise LookupError(f"there are no SUPPORTED_REGIONS in {source}")
 

@@ -71,7 +71,7 @@ class Objects:
         bucket, name = self.split(uri)
         return name in self._store.objects.get(bucket, {})
 
-    def list(self, prefix_uri: str) -> "list[ObjectInfo]":
+    def below(self, prefix_uri: str) -> list[ObjectInfo]:
         """The objects below an address, in order.
 
         Args:
@@ -112,11 +112,11 @@ class Objects:
         bucket, _ = self.split(uri)
         if bucket not in self._store.buckets:
             return
-        for info in self.list(uri):
+        for info in self.below(uri):
             with suppress(StorageError):  # somebody else has removed it
                 self._store.delete(bucket, self.split(info.uri)[1])
 
-    def download_folder(self, uri: str, folder: Path) -> "list[Path]":
+    def download_folder(self, uri: str, folder: Path) -> list[Path]:
         """Write the objects below an address as files.
 
         Args:
@@ -130,7 +130,7 @@ class Objects:
             ApiError: NOT_FOUND, there is nothing; INVALID_ARGUMENT, an object's name leads out of `folder`, or is one
                 of a file and of a folder at once.
         """
-        found = self.list(uri)
+        found = self.below(uri)
         if not found:
             raise not_found(f"There is nothing below {uri}.")
         folder.mkdir(parents=True, exist_ok=True)

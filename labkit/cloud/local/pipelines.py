@@ -88,7 +88,7 @@ class Pipelines:
     def _upload(self, pipeline: types.TrainingPipeline, job: types.CustomJob) -> None:
         """Make a model of what the job wrote and name it in the pipeline."""
         artifacts = output_directories(job.job_spec)["AIP_MODEL_DIR"].rstrip("/")
-        if not self._cloud.objects.list(artifacts):
+        if not self._cloud.objects.below(artifacts):
             raise invalid(
                 f'There are no files under "{artifacts}" to copy. The training code is to write its model to the '
                 "folder in the variable AIP_MODEL_DIR."

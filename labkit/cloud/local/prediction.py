@@ -1,5 +1,7 @@
 """Online predictions: Vertex AI's PredictionService."""
 
+from typing import Any
+
 import grpc
 import orjson
 from google.api import httpbody_pb2
@@ -84,7 +86,7 @@ class Prediction:
             return self._cloud.deployments[key(endpoint.name, chosen)], timeout.total_seconds() or _SECONDS
 
 
-def _response(answer: HttpAnswer) -> object:
+def _response(answer: HttpAnswer) -> Any:
     """The container's JSON as the service's message."""
     try:
         content = orjson.loads(answer.body)

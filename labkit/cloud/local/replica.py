@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 import grpc
 
 from labkit.cloud.local.container_connections import BrokenError, Connections, NotSentError
-from labkit.cloud.local.containers import Containers, ServingContainer, StartedContainer
+from labkit.cloud.local.containers import Containers, ServingContainer
 from labkit.cloud.local.http_messages import HttpAnswer
 from labkit.cloud.local.processor import ProcessorTime
+from labkit.cloud.local.started_container import StartedContainer
 from labkit.cloud.local.status import ApiError
 
 # Vertex AI asks a container every ten seconds and gives it ten seconds to answer.
@@ -126,11 +127,14 @@ class Replica:
 
     def _watch(self, started: StartedContainer) -> None:
         """Ask for its health until it is to leave or has ended."""
-        while self.state != State.LEAVING and started.running:
+        while self._serves(started):
             self._wake.wait(HEALTH_SECONDS)
             self._wake.clear()
-            if started.running and self.state != State.LEAVING:
+            if self._serves(started):
                 self._to(State.UNHEALTHY if self._health() else State.AVAILABLE)
+
+    def _serves(self, started: StartedContainer) -> bool:
+        return started.running and self.state != State.LEAVING
 
     def _health(self) -> str:
         """What is wrong with it; empty if nothing is."""

@@ -1,6 +1,6 @@
 """Which RPC is answered by which method: the one place that both doors, gRPC and REST, ask."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,4 +164,4 @@ def _messages(service: str) -> Any:
 
 
 def _rpcs(service: object) -> Iterable[str]:
-    return [name for name in dir(service) if name[0].isupper() and isinstance(getattr(service, name), Callable)]
+    return [name for name in dir(service) if name[0].isupper() and callable(getattr(service, name))]

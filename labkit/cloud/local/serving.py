@@ -32,7 +32,6 @@ def serving_container(
     """
     spec = model.container_spec
     route = f"/v1/endpoints/{endpoint}/deployedModels/{name}"
-    routes = {"predict_route": spec.predict_route or f"{route}:predict", "health_route": spec.health_route or route}
     files = _files(cloud, model, name)
     contract = {
         "AIP_DEPLOYED_MODEL_ID": name,
@@ -55,7 +54,8 @@ def serving_container(
         variables={**contract, **{variable.name: variable.value for variable in spec.env}},
         port=spec.ports[0].container_port if spec.ports else 8080,
         files=files,
-        **routes,
+        predict_route=spec.predict_route or f"{route}:predict",
+        health_route=spec.health_route or route,
         **({"health_timeout": seconds} if seconds else {}),
     )
 

@@ -1,10 +1,11 @@
 """Many small requests in one: https://cloud.google.com/storage/docs/batch."""
 
+import http.client
 import secrets
 from collections.abc import Callable
 from email.message import Message
 from email.parser import BytesParser
-from http import HTTPStatus
+from typing import cast
 
 from labkit.cloud.local.http_messages import HttpAnswer, HttpRequest
 from labkit.cloud.local.storage_errors import refused
@@ -24,7 +25,7 @@ def answer_batch(request: HttpRequest, answer: Callable[[HttpRequest], HttpAnswe
     """
     head = f"Content-Type: {request.headers.get('content-type', '')}\r\n\r\n".encode()
     batch = BytesParser().parsebytes(head + request.body)
-    parts = batch.get_payload() if batch.is_multipart() else []
+    parts = cast("list[Message]", batch.get_payload()) if batch.is_multipart() else []
     if not 1 <= len(parts) <= _MOST:
         raise refused(f"A batch of {len(parts)} requests: expected 1 to {_MOST} parts of multipart/mixed.")
     boundary = "batch_" + secrets.token_urlsafe(24)
@@ -35,7 +36,7 @@ def answer_batch(request: HttpRequest, answer: Callable[[HttpRequest], HttpAnswe
 
 
 def _read(part: Message, outer: HttpRequest) -> HttpRequest:
-    content = part.get_payload(decode=True) or b""
+    content = _content(part)
     line, _, rest = content.lstrip().partition(b"\n")
     words = line.decode("latin-1").split()
     if len(words) < 2:
@@ -43,12 +44,17 @@ def _read(part: Message, outer: HttpRequest) -> HttpRequest:
     inner = BytesParser().parsebytes(rest)
     headers = {"host": outer.headers.get("host", outer.host)} | {name.lower(): value for name, value in inner.items()}
     target = "/" + words[1].split("://", 1)[-1].partition("/")[2]
-    return HttpRequest(words[0], outer.host, target, headers, (inner.get_payload(decode=True) or b"").strip())
+    return HttpRequest(words[0], outer.host, target, headers, _content(inner).strip())
+
+
+def _content(part: Message) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""  # parts within parts have none of their own
 
 
 def _written(part: Message, answer: HttpAnswer, boundary: str) -> bytes:
     reference = part.get("Content-ID", "").strip("<>")
-    phrase = HTTPStatus(answer.status).phrase if answer.status in iter(HTTPStatus) else ""
+    phrase = http.client.responses.get(answer.status, "")
     headers = {**answer.headers, "Content-Length": str(len(answer.body))}
     lines = [
         f"--{boundary}",

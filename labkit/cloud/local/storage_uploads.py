@@ -66,7 +66,7 @@ class Uploads:
                 if total is None or session.sums.size < total:
                     reached = {"Range": f"bytes=0-{session.sums.size - 1}"} if session.sums.size else {}
                     return HttpAnswer(308, reached)
-                self._finish(session, total, in_headers(call.request.headers))
+                session.done = self._finished(session, total, in_headers(call.request.headers))
             return answer_json(described(session.done, call.base))
 
     def cancel(self, call: Call) -> HttpAnswer:
@@ -131,14 +131,15 @@ class Uploads:
             session.sums.update(new)
         return total
 
-    def _finish(self, session: _Session, total: int, expected: Mapping[str, str]) -> None:
+    def _finished(self, session: _Session, total: int, expected: Mapping[str, str]) -> dict[str, Any]:
         if session.sums.size > total:
             raise refused(f"Invalid request. Expected {total} bytes, got {session.sums.size}.")
         session.sums.check({**session.fields, **expected})
         content = session.pieces[0] if len(session.pieces) == 1 else b"".join(session.pieces)
         sums = sums_of(session.sums)
-        session.done = self._store.write(*session.place, content, sums, session.fields, session.conditions)
+        written = self._store.write(*session.place, content, sums, session.fields, session.conditions)
         session.pieces.clear()
+        return written
 
 
 def related(content_type: str, body: bytes) -> tuple[dict[str, Any], str, bytes]:

@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
@@ -132,7 +132,7 @@ class _Training:
                 process = stack.enter_context(_Stopped(self._start(member, paths[member.pool])))
                 running[member.name] = process
                 tails.append(Tail(process.log_path, self._log, member.name))
-            stack.callback(lambda: [tail.follow(ended=True) for tail in tails])
+            stack.callback(_follow_to_the_end, tails)
             job_states.move(self._cloud, self._job, "RUNNING")
             while not _done(running):
                 self._check()
@@ -228,6 +228,11 @@ def output_directories(spec: types.CustomJobSpec) -> dict[str, str]:
         "AIP_CHECKPOINT_DIR": f"{base}/checkpoints/",
         "AIP_TENSORBOARD_LOG_DIR": f"{base}/logs/",
     }
+
+
+def _follow_to_the_end(tails: Iterable[Tail]) -> None:
+    for tail in tails:
+        tail.follow(ended=True)
 
 
 def _done(running: Mapping[str, processes.ManagedProcess]) -> bool:

@@ -1,6 +1,6 @@
 """The Python packages of a training job, unpacked where its processes find them."""
 
-import tarfile
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from labkit.cloud.local.objects import Objects
 from labkit.cloud.local.status import invalid
+
+if sys.version_info >= (3, 12):
+    import tarfile
+else:
+    from backports import tarfile  # Python before 3.11.4 has no filter that refuses names outside the folder
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,9 @@ def _unpack_one(archive: Path, place: Path, uri: str) -> Path:
 def _requirements(root: Path) -> Iterable[str]:
     """What a package's own files say that it requires, extras left out."""
     for file in (*root.glob("*.egg-info/requires.txt"), *root.glob("src/*.egg-info/requires.txt")):
-        yield from file.read_text().partition("\n[")[0].splitlines()
+        yield from file.read_text(encoding="utf-8").partition("\n[")[0].splitlines()
     for file in root.glob("*.dist-info/METADATA"):
-        yield from HeaderParser().parsestr(file.read_text()).get_all("Requires-Dist", [])
+        yield from HeaderParser().parsestr(file.read_text(encoding="utf-8")).get_all("Requires-Dist", [])
 
 
 def _is_met(text: str) -> bool:

@@ -59,8 +59,8 @@ def _plain_number(number: float) -> int | float:
     return number
 
 
-def _numbers(value: struct_pb2.Value) -> np.ndarray | None:
-    """A list's numbers as an array that JSON can be written from; None if it is not regular or has anything else."""
+def _numbers(value: struct_pb2.Value) -> np.ndarray | list[np.ndarray] | None:
+    """A list's numbers as arrays that JSON can be written from; None if it is not regular or has anything else."""
     shape = _shape(value)
     if shape is None or shape == (1,) or value.ByteSize() < math.prod(shape):
         return None
@@ -88,7 +88,8 @@ def _shape(value: struct_pb2.Value) -> tuple[int, ...] | None:
 @lru_cache(maxsize=8)
 def _template(shape: tuple[int, ...]) -> tuple[bytes, int, tuple[int, ...]]:
     """A `Value` with as many zeros as `shape` says, and where in its bytes they are: the first one, and the strides."""
-    content, offset, strides = b"\x11" + bytes(8), 1, []
+    content, offset = b"\x11" + bytes(8), 1
+    strides: list[int] = []
     for length in reversed(shape):
         item = _field(b"\x0a", content)
         whole = _field(b"\x32", item * length)

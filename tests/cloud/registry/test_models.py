@@ -184,7 +184,7 @@ def test_a_version_keeps_its_artifacts_whatever_happens_to_the_bucket(vertex, cl
     vertex.done("DeleteModelVersion", name=f"{name}@1")
     assert cloud.objects.read(f"{storage}/assets/words.txt") == words
     vertex.done("DeleteModel", name=name)
-    assert not cloud.objects.list(f"gs://{cloud.objects.bucket(storage)}/")
+    assert not cloud.objects.below(f"gs://{cloud.objects.bucket(storage)}/")
 
 
 def test_a_container_is_told_what_the_service_tells_it(vertex, cloud):

@@ -76,4 +76,4 @@ def test_files_checkpoints_models_and_records(tmp_path):
         "keras": 8,
         "served": [4, 2],
     }
-    assert objects.list("gs://lab") == []
+    assert objects.below("gs://lab") == []
