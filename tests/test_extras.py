@@ -1,0 +1,174 @@
+"""What labkit imports is what it asks for: packages of every installation, or those of an extra that is named."""
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+# Rooms that are entered past a check, which names the extra (`test_what_is_missing_is_said_in_a_sentence`).
+ROOMS = {
+    "cli.py": "labs",
+    "cloud/": "cloud",
+    "cluster/elsewhere/ray_program.py": "ray",
+    "devices/picture": "labs",  # pictures are drawn on a `labkit.plot.Figure`
+    "devices/timeline.py": "labs",
+    "doctor.py": "labs",
+    "notebooks/site": "site",
+    "notebooks/": "labs",
+    "plot.py": "labs",
+    "serving/embedded/tflite_": "tflite",
+}
+IN_A_KERNEL = "IPython"  # imported only where code runs in one
+BY_HAND = "tensorflowjs"  # without its dependencies; its import has a message of its own
+
+
+@pytest.fixture(scope="module")
+def extras(repository) -> dict[str, list[str]]:
+    """Extra -> requirements; "" are those of every installation."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    return {"": project["dependencies"], **project["optional-dependencies"]}
+
+
+def packages(requirements: list[str]) -> set[str]:
+    """The names of all packages that installing these brings."""
+    found: set[tuple[str, str]] = set()
+    waiting = [(Requirement(line), "") for line in requirements]
+    while waiting:
+        wanted, extra = waiting.pop()
+        if wanted.marker and not wanted.marker.evaluate({"extra": extra}):
+            continue
+        for each in {"", *wanted.extras}:
+            if (wanted.name.lower(), each) not in found:
+                found.add((wanted.name.lower(), each))
+                waiting += [(Requirement(line), each) for line in importlib.metadata.requires(wanted.name) or []]
+    return {name for name, _ in found}
+
+
+def modules(names: set[str]) -> set[str]:
+    """All modules and packages of modules that these distributions hold."""
+    held = set()
+    for name in names:
+        for file in importlib.metadata.files(name) or []:
+            if file.suffix in (".py", ".so", ".pyd"):
+                parts = [*file.parts[:-1], file.name.partition(".")[0]]
+                held |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return held
+
+
+def is_guard(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.With)
+        and isinstance(call := node.items[0].context_expr, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "needs_extra"
+    )
+
+
+def may_fail(node: ast.AST) -> bool:
+    """Whether what is imported there is tried only, or read by type checkers only."""
+    if isinstance(node, ast.If):
+        return "TYPE_CHECKING" in ast.unparse(node.test)
+    if isinstance(node, ast.With):
+        return "suppress(ImportError" in ast.unparse(node.items[0])
+    return isinstance(node, ast.Try) and any("ImportError" in ast.unparse(each.type) for each in node.handlers)
+
+
+def imports(node: ast.AST, extra: str) -> Iterator[tuple[str, str]]:
+    """The modules that are imported below `node`, each with the extra that is named around it."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, extra) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.level == 0:
+            yield from ((f"{child.module}.{alias.name}", extra) for alias in child.names)
+        elif is_guard(child):
+            yield from imports(child, child.items[0].context_expr.args[1].value)
+        elif not may_fail(child):
+            yield from imports(child, extra)
+
+
+def test_every_import_is_of_an_installed_package_or_names_its_extra(repository, extras):
+    extras["site"] += extras["labs"]  # it is made of them
+    known = {extra: modules(packages(extras[""] + extras[extra])) for extra in extras}
+    known_anywhere = set().union(*known.values())
+    missing = []
+    for path in (repository / "labkit").rglob("*.py"):
+        place = path.relative_to(repository / "labkit").as_posix()
+        room = next((extra for start, extra in ROOMS.items() if place.startswith(start)), "")
+        for name, extra in imports(ast.parse(path.read_text(encoding="utf-8")), room):
+            top = name.partition(".")[0]
+            if top in sys.stdlib_module_names or top in ("labkit", IN_A_KERNEL, BY_HAND):
+                continue
+            # `from a import b`: b is a module, or something in the module a
+            module = name if name in known_anywhere else name.rpartition(".")[0] or name
+            if module not in known[extra]:
+                missing.append(f"{place} imports {name}, which is not in extra {extra!r}")
+    assert not missing, "\n".join(missing)
+
+
+# What a reader does -> the extra that is named then.
+DONE = {
+    "from labkit.cloud import cloud; cloud()": "cloud",
+    "from labkit.cloud.command import main; main(['run', '--', 'true'])": "cloud",
+    "from labkit.cloud.command import main; main(['list', '--project', 'p'])": "cloud",
+    "from labkit.browser import run; run('predict.js')": "browser",
+    "from labkit.browser import show; show('draw', files={}, alt='A page.')": "browser",
+    "from labkit.browser.widget import PageWidget": "browser",
+    "from labkit.cluster.elsewhere import to_yaml; to_yaml([])": "cluster",
+    "from labkit.cluster import *; LocalCluster(ClusterSpec(worker=1), numpy.__file__).table()": "cluster",
+    "from labkit.bench import image_files; image_files(numpy.zeros((1, 4, 4), 'uint8'))": "bench",
+    "from labkit.bench.targets import RestTarget; RestTarget(URL, library='httpx').connect()": "bench",
+    "from labkit.bench.server_metrics import read; read(URL, 'm', 'REST')": "bench",
+    "from labkit.bench import wire_http2": "bench",
+    "from labkit import start": "labs",
+    "from labkit import plot; plot.bars({'a': 1}, title='t', x='x', y='y (s)', alt='One bar stands here.')": "labs",
+    "from labkit.show import table; table([], ['a'])": "labs",
+    "from labkit.parallel import History": "labs",
+    "from labkit.parallel.digits import examples": "labs",
+    "from labkit.data import digits; digits()": "labs",
+    "from labkit.data import penguins; penguins()": "labs",
+    "from labkit.devices.picture_parts import text_width; text_width('MatMul', 8)": "labs",
+    "import labkit.notebooks.run": "labs",
+    "from labkit.serving.embedded.tflite_session import check_installed; check_installed()": "tflite",
+}
+WITHOUT = """
+    import sys, numpy
+    URL, hidden = "http://127.0.0.1:1/v1/models/m:predict", set(sys.argv[1].split(","))
+
+    class Without:  # one of Python's finders, which does not find what is hidden
+        def __init__(self, finder): self.finder = finder
+        def __getattr__(self, name): return getattr(self.finder, name)
+        def find_spec(self, name, path=None, target=None):
+            parts = name.split(".")
+            if any(".".join(parts[:length]) in hidden for length in range(1, len(parts) + 1)): return None
+            return self.finder.find_spec(name, path, target)
+
+    sys.meta_path[:] = [Without(finder) for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    for line in sys.stdin.read().splitlines():
+        try:
+            exec(line, {"numpy": numpy, "URL": URL})
+            print("nothing was said")
+        except BaseException as error:
+            print(type(error).__name__, error)
+"""
+
+
+def test_what_is_missing_is_said_in_a_sentence(extras, tmp_path):
+    """With the packages of every installation and no extra's, as after `pip install labkit`."""
+    base = modules(packages(extras[""]))
+    every = modules(packages([line for lines in extras.values() for line in lines if "nbval" not in line]))
+    hidden = {name for name in every - base if name.rpartition(".")[0] in base | {""}}
+    command = [sys.executable, "-c", textwrap.dedent(WITHOUT), ",".join(hidden)]
+    answer = subprocess.run(
+        command, input="\n".join(DONE), capture_output=True, text=True, timeout=100, cwd=Path(tmp_path)
+    )
+    assert answer.returncode == 0, answer.stderr
+    for (done, extra), said in zip(DONE.items(), answer.stdout.splitlines(), strict=True):
+        assert said.startswith("EnvironmentProblem "), f"{done}: {said}"
+        assert said.endswith(f"which is not installed here: pip install 'labkit[{extra}]'"), f"{done}: {said}"
