@@ -24,8 +24,10 @@ COMMANDS = {
     ),
     "cluster": ("run a script as a TensorFlow cluster on this machine", "labkit.cluster.command:main"),
     "run": ("execute labs in a fresh kernel and store their outputs", "labkit.notebooks.run:main"),
+    "site": ("build the labs and the documents as a static site", "labkit.notebooks.site:main"),
     "new": ("lay out a new lab from the template", "labkit.notebooks.template:main"),
     "exercises": ("write the exercise notebooks from the labs", "labkit.notebooks.exercises:main"),
+    "pack": ("put packages and labs into a folder for a room without a network", "labkit.pack.command:main"),
 }
 
 
@@ -75,7 +77,7 @@ def open_lab(argv: list[str]) -> int:
     """Open JupyterLab at the first lab; further arguments go to `jupyter lab`.
 
     Raises:
-        EnvironmentProblem: there is no labs folder to open, or JupyterLab is not installed.
+        EnvironmentProblem: there is no labs folder to open, JupyterLab is not installed, or has nowhere to write.
     """
     from importlib.util import find_spec
 
@@ -84,8 +86,13 @@ def open_lab(argv: list[str]) -> int:
     root = labs_root(Path.cwd())
     if find_spec("jupyterlab") is None:
         raise EnvironmentProblem("JupyterLab is not installed here. Use `make lab`, or: pip install -e '.[labs]'")
+    _make_room_for_jupyterlab()
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not any("allow-root" in one.replace("_", "-") for one in argv):
+        print("JupyterLab refuses to run as root unless told so: make lab ARGS=--allow-root", file=sys.stderr)
     # The environment's programs (saved_model_cli, labkit) must be found by `!` lines and terminals in JupyterLab.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # The kernel named python3 is this environment's, whatever other kernels the user once installed.
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
     place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{FIRST_LAB.as_posix()}"]
     command = [sys.executable, "-m", "jupyterlab", *place, *argv]
     if os.name == "posix":
@@ -93,7 +100,26 @@ def open_lab(argv: list[str]) -> int:
         os.execv(sys.executable, command)
     import subprocess
 
-    return subprocess.call(command)
+    return subprocess.call(command, env={"PYTHONUTF8": "1", **os.environ})  # for kernels: Windows' own is not UTF-8
+
+
+def _make_room_for_jupyterlab() -> None:
+    from tempfile import TemporaryFile
+
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    from labkit.errors import EnvironmentProblem
+
+    folder = Path(jupyter_runtime_dir())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"JupyterLab writes to {folder} while it runs, and that failed: {error.strerror}. "
+            "Free some space, or name a home folder that can be written to: HOME=/folder/of/yours make lab"
+        ) from error
 
 
 def labs_root(start: Path) -> Path:

@@ -16,7 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ def examine(lock: Path = LOCK) -> list[Finding]:
     Args:
         lock: the requirements file with exact versions that installed packages are compared with.
     """
-    slow = (tensorflow, browser, docker, model_server)
+    slow: tuple[Callable[[], Any], ...] = (tensorflow, browser, docker, model_server)
     with ThreadPoolExecutor(len(slow)) as pool:
         started = [pool.submit(check) for check in slow]
         quick = [python(), packages(lock)]
@@ -149,7 +149,9 @@ def tensorflow() -> list[Finding]:
     command = [sys.executable, "-c", TENSORFLOW_PROBE]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=180, env=quiet)
+        answer = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=180, env=quiet
+        )
     except subprocess.TimeoutExpired:
         return [Finding("TensorFlow", "missing", "no answer within 180 s", "close other programs and try again")]
     if answer.returncode != 0:
@@ -187,7 +189,7 @@ def memory(available: int | None = None, total: int | None = None) -> Finding:
 
 def _container_limit(file: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
     try:
-        return int(file.read_text())
+        return int(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not Linux, not in a container, or the limit is the word "max"
         return sys.maxsize
 
@@ -232,13 +234,16 @@ def jupyter() -> Finding:
     # Jupyter replaces a bare "python" by its own interpreter; a path is taken as it stands.
     if Path(program).name == program or Path(program).parent == Path(sys.executable).parent:
         return Finding("Jupyter", "ok", f"JupyterLab {version}, kernel python3 runs this environment")
-    return Finding("Jupyter", "missing", f"JupyterLab {version}, kernel python3 runs another Python: {program}", repair)
+    found = f"JupyterLab {version}, kernel python3 runs another Python: {program}"
+    return Finding("Jupyter", "missing", found, f"open the labs with `make lab`; if it stays so, {repair}")
 
 
 def _answer(program: str, *arguments: str) -> str | None:
     """First line that a program prints, or None where it fails (a snap's stub, a daemon that does not answer)."""
     try:
-        answer = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=20)
+        answer = subprocess.run(
+            [program, *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=20
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     lines = answer.stdout.strip().splitlines()

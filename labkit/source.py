@@ -91,7 +91,7 @@ def _only_function(text: str) -> ast.FunctionDef:
         body = ast.parse(text).body
     except SyntaxError as error:
         raise ValueError(f"this is no Python function: {error}\n{text}") from None
-    if text.startswith(_INDENTED) and len(body) == 1:
+    if text.startswith(_INDENTED) and len(body) == 1 and isinstance(body[0], ast.If):
         body = body[0].body
     if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
         raise ValueError(f"exactly one function, `def name(): ...`, is needed, not this:\n{text}")

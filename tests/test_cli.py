@@ -1,5 +1,6 @@
 """The `labkit` command: what it lists, whom it calls, how it fails."""
 
+import contextlib
 import json
 import os
 import re
@@ -144,3 +145,51 @@ def test_lab_opens_jupyterlab_at_the_first_lab(course, tmp_path):
     finally:
         server.kill()
         server.communicate(timeout=30)
+
+
+@pytest.fixture
+def opened(course, monkeypatch):
+    """A function that calls `labkit lab` and hands back the environment that JupyterLab would start with."""
+    pytest.importorskip("posix")
+    monkeypatch.chdir(course)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+    def open_lab(*argv):
+        started = []
+
+        def execv(program, command):
+            started.append(dict(os.environ))
+            sys.exit()  # as it does not come back
+
+        monkeypatch.setattr(os, "execv", execv)
+        with contextlib.suppress(SystemExit):
+            cli.main(["lab", *argv])
+        return started
+
+    return open_lab
+
+
+def test_root_is_told_how_before_jupyterlab_refuses(opened, monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    opened()
+    assert "make lab ARGS=--allow-root" in capsys.readouterr().err
+    for argument in ("--allow-root", "--ServerApp.allow_root=True"):
+        opened(argument)
+        assert capsys.readouterr().err == ""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    opened()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_kernel_is_this_environments_even_beside_a_users_own_of_that_name(opened):
+    (environment,) = opened()
+    assert environment["JUPYTER_PREFER_ENV_PATH"] == "1"
+
+
+def test_a_home_that_cannot_be_written_to_is_named_before_jupyterlab_starts(opened, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "a file" / "runtime"))
+    assert opened() == []
+    said = capsys.readouterr().err
+    assert said.startswith(f"labkit lab: JupyterLab writes to {tmp_path / 'a file' / 'runtime'} while it runs")
+    assert "Not a directory" in said and "HOME=" in said

@@ -151,6 +151,7 @@ def test_a_kernel_of_another_python_is_named(kernel):
     kernel("/somewhere/else/bin/python")
     finding = doctor.jupyter()
     assert "kernel python3 runs another Python: /somewhere/else/bin/python" in finding.found
+    assert "open the labs with `make lab`" in finding.verdict
     assert finding.verdict.endswith("-m ipykernel install --sys-prefix")
 
 

@@ -108,7 +108,11 @@ def test_the_apple_gpu_environment_pins_what_pyproject_allows(repository, pyproj
     pins = dict(line.split("==") for line in packages["pip"])
     assert pins["tensorflow-metal"] == "1.2.0"
     assert pins["tensorflow"].startswith("2.18.")
+    version = python.partition("=")[2]
+    there = {"python_version": version, "python_full_version": f"{version}.0", "sys_platform": "darwin"}
     for wanted in declared(pyproject, groups=False):
+        if wanted.marker and not wanted.marker.evaluate(there):
+            continue
         assert wanted.specifier.contains(pins[wanted.name]), (
             f"{wanted} but environment-apple-gpu.yml has {pins[wanted.name]}"
         )
@@ -239,6 +243,68 @@ def test_make_does_not_go_on_without_tensorflow_js_on_ci(without_network):
     answer = make(without_network, "lab", LABKIT_CI="1")
     assert answer.returncode != 0
     assert "labkit lab" not in answer.stdout
+
+
+def test_make_takes_no_python_from_the_shells_own_variables(checkout):
+    program(checkout, "python3", 'echo "3.12"; echo "with [$PYTHONHOME$PYTHONPATH]" >&2')
+    answer = make(checkout, ".venv/bin/python", PYTHONHOME="/nowhere", PYTHONPATH="/nowhere")
+    assert "1/4" in answer.stdout
+    assert answer.stderr.splitlines()[-1] == "with []"
+
+
+def test_ctrl_c_leaves_no_half_made_environment(checkout):
+    begun = (
+        'case "$*" in *--clear*) mkdir -p .venv/bin; touch .venv/bin/python; kill -INT $PPID ;; *) echo 3.12 ;; esac'
+    )
+    program(checkout, "python3.12", begun)
+    (checkout / "programs" / "mkdir").symlink_to(shutil.which("mkdir"))
+    answer = make(checkout, ".venv/bin/python")
+    assert answer.returncode != 0
+    assert "1/4" in answer.stdout
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.fixture
+def installer(checkout):
+    """A function that gives the checkout an environment, and in it a `uv` with the script given."""
+
+    def add(script):
+        for name in ("python", "uv"):
+            program(checkout, name, script if name == "uv" else "exit 0")
+            (checkout / ".venv" / "bin").mkdir(parents=True, exist_ok=True)
+            (checkout / "programs" / name).rename(checkout / ".venv" / "bin" / name)
+
+    return add
+
+
+def test_packages_are_installed_again_after_an_attempt_that_did_not_end(checkout, installer):
+    installer('echo "uv $*"; exit 1')
+    first = make(checkout, ".venv/ready")
+    assert first.returncode != 0
+    assert "--reinstall" not in first.stdout
+    installer('echo "uv $*"')
+    assert "--compile-bytecode --reinstall -r requirements.lock" in make(checkout, ".venv/ready").stdout
+    assert (checkout / ".venv" / "ready").exists()
+    (checkout / ".venv" / "ready").unlink()
+    assert "--reinstall" not in make(checkout, ".venv/ready").stdout
+
+
+def test_make_says_what_to_do_when_packages_do_not_come(checkout, installer):
+    installer('echo "error: no route to host" >&2; exit 2')
+    answer = make(checkout, "lab")
+    assert answer.returncode != 0
+    for cause in ("no network", "a proxy", "certificate", "a mirror", "No space left on device", "Permission denied"):
+        assert re.search(rf"^  {cause}.*  \S", answer.stdout, flags=re.MULTILINE), cause
+    assert "When something is wrong" in answer.stdout
+
+
+def test_one_setting_reaches_all_that_fetch(checkout, installer):
+    installer('echo "$UV_DEFAULT_INDEX $PIP_CERT $NODE_EXTRA_CA_CERTS"')
+    settings = {"PIP_INDEX_URL": "https://mirror.test/simple", "SSL_CERT_FILE": "/the/proxys.pem"}
+    assert "https://mirror.test/simple /the/proxys.pem /the/proxys.pem\n" in make(checkout, "lab", **settings).stdout
+    own = {"UV_DEFAULT_INDEX": "own", "PIP_CERT": "own", "NODE_EXTRA_CA_CERTS": "own"}
+    (checkout / ".venv" / "ready").unlink()
+    assert "own own own\n" in make(checkout, "lab", **settings, **own).stdout
 
 
 def ci(checkout: Path) -> subprocess.CompletedProcess:

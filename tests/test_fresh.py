@@ -1,0 +1,73 @@
+"""What `make fresh` does before it makes anything; the rest needs root and a network, and is `make fresh` itself."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .fresh import __main__ as fresh
+from .fresh import machine, network
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """A machine whose only settings are those that a test makes; gives its home."""
+    monkeypatch.setattr(network, "_FILES", ())
+    monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)})
+    return tmp_path
+
+
+def test_what_reaches_packages_comes_along_and_nothing_else(settings):
+    wanted = {
+        "https_proxy": "http://proxy:3128",
+        "PIP_INDEX_URL": "https://mirror",
+        "SSL_CERT_FILE": "/x",
+        "UV_OFFLINE": "1",
+    }
+    os.environ.update(wanted, AWS_SECRET_ACCESS_KEY="secret", PYTHONPATH="/x")
+    assert network.variables() == wanted
+
+
+def test_what_settings_name_is_shown_inside_once(settings):
+    (settings / "index" / "simple").mkdir(parents=True)
+    (settings / "proxy.pem").touch()
+    (settings / ".config" / "pip").mkdir(parents=True)
+    text = f"[global]\ncert = {settings}/proxy.pem\nextra-index-url =\n  file://{settings}/index/simple\n  https://x{settings}\n"
+    (settings / ".config" / "pip" / "pip.conf").write_text(text)
+    os.environ.update(PIP_FIND_LINKS=f"{settings}/index {settings}/not-there", HTTPS_PROXY="http://proxy/")
+    assert network.paths() == [settings / "index", settings / "proxy.pem"]
+
+
+def test_the_newcomer_gets_the_settings_but_not_the_place_of_a_link(settings):
+    (settings / ".npmrc").write_text("registry=https://mirror\n")
+    home = settings / "root" / "home" / "newcomer"
+    home.mkdir(parents=True)
+    (settings / "outside").write_text("kept")
+    (home / ".npmrc").symlink_to(settings / "outside")
+    network.settle_home(home)
+    assert (home / ".npmrc").read_text() == "registry=https://mirror\n"
+    assert (settings / "outside").read_text() == "kept"
+
+
+def test_without_root_it_says_how(monkeypatch, capsys):
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.setattr(machine.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(machine, "debian", None)  # not to be reached
+    assert fresh.main([]) == 1
+    assert "sudo make fresh" in capsys.readouterr().err
+
+
+def test_without_debootstrap_it_names_the_package(monkeypatch):
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.setattr(machine.shutil, "which", lambda program: None)
+    assert "sudo apt-get install debootstrap" in machine.lacking()
+    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    assert "needs Linux" in machine.lacking()
+
+
+def test_a_process_is_gone_when_its_block_ends():
+    with machine._process(["sleep", "1000"]) as process:
+        place = Path(f"/proc/{process.pid}")
+        assert process.poll() is None
+    assert not place.exists()
