@@ -23,6 +23,7 @@ from rich.text import Text
 
 from labkit.browser.devtools import Browser
 from labkit.browser.tab import Tab
+from labkit.waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIGURES = REPOSITORY / "labs" / "figures"
@@ -89,14 +90,24 @@ def jupyterlab() -> Iterator[tuple[str, str]]:
         own |= {"JUPYTERLAB_SETTINGS_DIR": folder, "JUPYTERLAB_WORKSPACES_DIR": folder}
         options = ["--no-browser", "--allow-root", "--ServerApp.port=0", f"--IdentityProvider.token={token}"]
         command = [sys.executable, "-m", "labkit", "lab", *options, "--LabApp.expose_app_in_browser=True"]
-        with subprocess.Popen(
-            command, cwd=REPOSITORY, env=os.environ | own, stderr=subprocess.PIPE, text=True
-        ) as server:
+        log = Path(folder, "log.txt")
+        with (
+            log.open("w") as said,
+            subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | own, stderr=said) as server,
+        ):
             try:
-                found = (re.search(r"(http://127\.0\.0\.1:[1-9]\d*)/lab", line) for line in server.stderr)
-                yield next(match[1] for match in found if match), token
+                wait_until(lambda: server.poll() is not None or address_in(log), timeout=120)
+                if not (address := address_in(log)):
+                    raise SystemExit(f"JupyterLab ended without an address:\n{log.read_text()}")
+                yield address, token
             finally:
-                server.kill()
+                server.terminate()
+
+
+def address_in(log: Path) -> str | None:
+    """The address that JupyterLab said it has."""
+    found = re.search(r"(http://127\.0\.0\.1:[1-9]\d*)/lab", log.read_text())
+    return found[1] if found else None
 
 
 def of_a_lab(browser: Browser, address: str, figure: Figure) -> bytes:

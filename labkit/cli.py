@@ -10,8 +10,6 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-FIRST_LAB = Path("labs", "00_start_here.ipynb")
-
 # name: (what it does, "module:function"); each function is `(argv: list[str]) -> int`.
 COMMANDS = {
     "lab": ("open JupyterLab at the first lab", "labkit.cli:open_lab"),
@@ -81,9 +79,10 @@ def open_lab(argv: list[str]) -> int:
     """
     from importlib.util import find_spec
 
+    from labkit import checkout
     from labkit.errors import EnvironmentProblem
 
-    root = labs_root(Path.cwd())
+    root = checkout.root()
     if find_spec("jupyterlab") is None:
         raise EnvironmentProblem("JupyterLab is not installed here. Use `make lab`, or: pip install -e '.[labs]'")
     _make_room_for_jupyterlab()
@@ -93,14 +92,14 @@ def open_lab(argv: list[str]) -> int:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     # The kernel named python3 is this environment's, whatever other kernels the user once installed.
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
-    place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{FIRST_LAB.as_posix()}"]
+    place = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{checkout.FIRST_LAB.as_posix()}"]
     command = [sys.executable, "-m", "jupyterlab", *place, *argv]
     if os.name == "posix":
         sys.stdout.flush()
         os.execv(sys.executable, command)
-    import subprocess
+    from labkit.pack.set_up import wait_for
 
-    return subprocess.call(command, env={"PYTHONUTF8": "1", **os.environ})  # for kernels: Windows' own is not UTF-8
+    return wait_for(command, env={"PYTHONUTF8": "1", **os.environ})  # for kernels: Windows' own is not UTF-8
 
 
 def _make_room_for_jupyterlab() -> None:
@@ -120,21 +119,3 @@ def _make_room_for_jupyterlab() -> None:
             f"JupyterLab writes to {folder} while it runs, and that failed: {error.strerror}. "
             "Free some space, or name a home folder that can be written to: HOME=/folder/of/yours make lab"
         ) from error
-
-
-def labs_root(start: Path) -> Path:
-    """The folder that holds `labs/`: `start` or one above it, else the checkout that labkit is installed from.
-
-    Raises:
-        EnvironmentProblem: neither has `labs/00_start_here.ipynb`.
-    """
-    checkout = Path(__file__).resolve().parent.parent
-    for folder in [start, *start.parents, checkout]:
-        if (folder / FIRST_LAB).is_file():
-            return folder
-    from labkit.errors import EnvironmentProblem
-
-    raise EnvironmentProblem(
-        f"no {FIRST_LAB.as_posix()} in {start}, in a folder above it, or beside the installed labkit. "
-        "The labs are in the repository, not in the package: clone it, change into it, then run `labkit lab` again."
-    )

@@ -26,6 +26,7 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from labkit import checkout
 from labkit.browser import find, javascript
 from labkit.errors import EnvironmentProblem
 
@@ -39,7 +40,6 @@ PORTS = {
     8501: "you serve REST on the usual port; the labs take free ones",
     8888: "you open JupyterLab on its usual port; it takes the next free one",
 }
-SET_UP = "run `make lab`, or install requirements.lock as README.md says"
 
 # In a process of its own: importing TensorFlow takes seconds and would claim the GPU's memory here.
 TENSORFLOW_PROBE = """
@@ -98,12 +98,21 @@ def examine(lock: Path = LOCK) -> list[Finding]:
     return [*quick, *tensorflow_findings, *rest, *programs]
 
 
+def set_up() -> str:
+    """How to get what is missing: where the labs are, as they say; elsewhere as packages."""
+    try:
+        checkout.root()
+    except EnvironmentProblem:
+        return "run `pip install 'labkit[labs]'`"
+    return "run `make lab`, or install requirements.lock as README.md says"
+
+
 def python(version: str = platform.python_version(), bits: int = 8 * struct.calcsize("P")) -> Finding:
     """The running Python: 3.11 to 3.13 with 64 bits, for which TensorFlow has packages."""
     found = f"{version}, {bits} bit, {platform.system()} {platform.machine()}"
     if PYTHONS.contains(version, prereleases=True) and bits == 64:
         return Finding("Python", "ok", found)
-    return Finding("Python", "missing", found, f"install a 64-bit Python {PYTHONS}, then {SET_UP}")
+    return Finding("Python", "missing", found, f"install a 64-bit Python {PYTHONS}, then {set_up()}")
 
 
 def packages(lock: Path = LOCK) -> Finding:
@@ -117,7 +126,8 @@ def packages(lock: Path = LOCK) -> Finding:
     if not differences:
         return Finding("Packages", "ok", f"{len(wanted)} packages as in {source}")
     shown = ", ".join(differences[:3]) + (", ..." if len(differences) > 3 else "")
-    return Finding("Packages", "missing", f"{len(differences)} of {len(wanted)} differ from {source}: {shown}", SET_UP)
+    found = f"{len(differences)} of {len(wanted)} differ from {source}: {shown}"
+    return Finding("Packages", "missing", found, set_up())
 
 
 def locked(lock: Path) -> list[Requirement]:
@@ -156,7 +166,7 @@ def tensorflow() -> list[Finding]:
         return [Finding("TensorFlow", "missing", "no answer within 180 s", "close other programs and try again")]
     if answer.returncode != 0:
         lines = answer.stderr.strip().splitlines() or [f"import ended with status {answer.returncode}"]
-        return [Finding("TensorFlow", "missing", lines[-1], SET_UP)]
+        return [Finding("TensorFlow", "missing", lines[-1], set_up())]
     facts = json.loads(answer.stdout.splitlines()[-1])
     return [Finding("TensorFlow", "ok", f"{facts['version']}, devices {', '.join(facts['devices'])}"), gpu(facts)]
 
@@ -223,7 +233,7 @@ def jupyter() -> Finding:
     """JupyterLab, and the kernel that notebooks ask for (`python3`): it must run this very environment."""
     version = _installed("jupyterlab")
     if version is None:
-        return Finding("Jupyter", "missing", "no JupyterLab in this environment", SET_UP)
+        return Finding("Jupyter", "missing", "no JupyterLab in this environment", set_up())
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     repair = f"{Path(sys.executable).name} -m ipykernel install --sys-prefix"

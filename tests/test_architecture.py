@@ -108,7 +108,8 @@ def test_no_room_imports_one_that_imports_it(found):
     TopologicalSorter(below).prepare()  # raises CycleError, which names the circle
 
 
-def test_upper_rooms_never_import_lower_ones(found):
+def test_upper_rooms_never_import_lower_ones(rooms, found):
+    assert {*ONE_WAY, *NEVER_EACH_OTHER} <= set(rooms.values())
     wrong = {edge for edge in found if edge[0] in ONE_WAY and edge[1] in ONE_WAY[ONE_WAY.index(edge[0]) + 1 :]}
     assert wrong == set()
     assert [edge for edge in found if set(edge) <= NEVER_EACH_OTHER] == []

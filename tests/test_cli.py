@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import cli
+from labkit import checkout, cli, doctor
 from labkit.errors import EnvironmentProblem
 
 
@@ -110,18 +110,51 @@ def course(tmp_path):
 def test_the_labs_are_found_from_inside_them(course):
     deep = course / "labs" / "exercises"
     deep.mkdir()
-    assert cli.labs_root(deep) == cli.labs_root(course) == course
+    assert checkout.root(deep) == checkout.root(course) == course
+
+
+def from_a_wheel(monkeypatch, folder):
+    """As installed from a wheel: no checkout around the modules."""
+    monkeypatch.setattr(checkout, "__file__", str(folder / "site-packages" / "labkit" / "checkout.py"))
+
+
+def test_in_a_clone_every_command_finds_the_same_labs(course, tmp_path, monkeypatch, capsys):
+    from_a_wheel(monkeypatch, tmp_path)
+    monkeypatch.chdir(course / "labs")
+    assert cli.main(["exercises"]) == 0
+    assert (course / "labs" / "exercises" / "00_start_here.ipynb").is_file()
+    assert cli.main(["run", "7"]) == cli.main(["pack", "bundle"]) == 1
+    said = capsys.readouterr().err
+    assert f"there is no lab '7' in {course / 'labs'}; the labs there are: 00" in said
+    assert f"{course} is no clone" in said
+    assert cli.main(["new", "97", "watch"]) == 1
+    assert "a title is a verb phrase" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run 7", "exercises", "site", "pack", "new 97 Watch", "lab"])
+def test_where_there_are_no_labs_every_command_says_where_they_are(command, tmp_path, monkeypatch, capsys):
+    from_a_wheel(monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command.split()) == 1
+    assert f"labkit {command.split()[0]}: no labs/00_start_here.ipynb in {tmp_path}" in capsys.readouterr().err
+
+
+def test_the_doctor_advises_what_can_be_done_there(course, tmp_path, monkeypatch):
+    from_a_wheel(monkeypatch, tmp_path)
+    monkeypatch.chdir(course)
+    assert "make lab" in doctor.python("3.10", bits=64).verdict
+    monkeypatch.chdir(tmp_path)
+    assert doctor.python("3.10", bits=64).verdict.endswith("then run `pip install 'labkit[labs]'`")
 
 
 def test_without_labs_the_message_says_where_they_are(tmp_path, monkeypatch):
-    # As installed from a wheel: no checkout around the module.
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "labkit" / "cli.py"))
+    from_a_wheel(monkeypatch, tmp_path)
     with pytest.raises(EnvironmentProblem, match=r"no labs/00_start_here\.ipynb in .*clone it"):
-        cli.labs_root(tmp_path)
+        checkout.root(tmp_path)
 
 
 def test_outside_the_checkout_the_checkouts_labs_are_opened(repository, tmp_path):
-    assert cli.labs_root(tmp_path) == repository
+    assert checkout.root(tmp_path) == repository
 
 
 def test_lab_opens_jupyterlab_at_the_first_lab(course, tmp_path):

@@ -66,6 +66,36 @@ def test_without_debootstrap_it_names_the_package(monkeypatch):
     assert "needs Linux" in machine.lacking()
 
 
+@pytest.fixture
+def able(monkeypatch):
+    """A machine that lacks nothing, and makes nothing."""
+    monkeypatch.setattr(machine, "lacking", lambda: None)
+    monkeypatch.setattr(machine, "debian", None)  # not to be reached
+
+
+def test_a_machine_whose_apt_has_no_source_is_told_to_name_one(able, monkeypatch, tmp_path, capsys):
+    (tmp_path / "apt-get").write_text("#!/bin/sh\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert fresh.main(["--suite=trixie"]) == 1
+    assert capsys.readouterr().err.startswith("make fresh: apt has no source for ")
+
+
+def test_a_readme_that_names_no_packages_is_told(able, monkeypatch, tmp_path, capsys):
+    (tmp_path / "README.md").write_text("Nothing is needed.\n")
+    monkeypatch.setattr(fresh, "REPOSITORY", tmp_path)
+    assert fresh.main(["--suite=trixie", "--mirror=http://127.0.0.1:9"]) == 1
+    assert "README.md has 0 lines that begin with `sudo apt-get install`" in capsys.readouterr().err
+
+
+def test_without_apt_it_says_so(monkeypatch):
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    monkeypatch.setattr(
+        machine.shutil, "which", lambda program: None if program == "apt-get" else f"/usr/bin/{program}"
+    )
+    assert machine.lacking().startswith("there is no apt-get. ")
+
+
 def test_a_process_is_gone_when_its_block_ends():
     with machine._process(["sleep", "1000"]) as process:
         place = Path(f"/proc/{process.pid}")

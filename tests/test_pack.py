@@ -1,12 +1,14 @@
 """A bundle is packed from a lock and wheels of this machine, and labs are set up from it, without a network."""
 
 import ast
+import collections
 import functools
 import hashlib
 import json
 import os
 import platform
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -274,7 +276,7 @@ def test_only_a_clone_can_be_packed(project, tmp_path):
 
 
 def test_the_command_says_what_is_there_and_how_to_serve_it(project, pip_index, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "PROJECT", project)
+    monkeypatch.chdir(project / "labs")
     assert cli.main(["pack", str(tmp_path / "bundle")]) == 0
     shown = capsys.readouterr().out
     assert str(HERE) in shown
@@ -377,19 +379,26 @@ def test_a_learner_sets_up_without_a_network_and_make_has_nothing_left_to_do(pac
     assert [file.name for file in (labs / ".venv/share/labkit/javascript").glob("*/node_modules/toy/*")] == ["toy.js"]
     assert (labs / "run.sh").stat().st_mode & stat.S_IXUSR
     assert not (labs / ".venv/uv-cache").exists()
-    left = subprocess.run(["make", "-n", "lab"], cwd=labs, **TEXT).stdout.splitlines()
+    by_hand = {name: value for name, value in os.environ.items() if name not in ("ARGS", "MAKEFLAGS", "MAKELEVEL")}
+    left = subprocess.run(["make", "-n", "lab"], cwd=labs, env=by_hand, **TEXT).stdout.splitlines()
     assert [line.split() for line in left] == [[".venv/bin/labkit", "lab"]]
 
     again = learner(packed, labs)
     assert "opened lab" in again.stdout
     assert "1/4" not in again.stdout
 
+    python.unlink()  # as after an update that took away the Python that it leads to
+    anew = learner(packed, labs)
+    assert "1/4" in anew.stdout
+    assert "opened lab" in anew.stdout, anew.stderr
+
+
+def no_battery(*_):
+    raise set_up.Trouble("the battery is empty")
+
 
 def test_what_a_learner_wrote_stays_when_an_interrupted_set_up_goes_on(packed, tmp_path, capsys, monkeypatch):
-    def interrupted(*_):
-        raise set_up.Trouble("the battery is empty")
-
-    monkeypatch.setattr(set_up, "make_environment", interrupted)
+    monkeypatch.setattr(set_up, "make_environment", no_battery)
     labs = tmp_path / "labs"
     assert "battery" in refused(capsys, packed, labs)
     lab = labs / "labs/00_start_here.ipynb"
@@ -448,11 +457,6 @@ def rewrite(file, change):
 def test_a_served_file_that_arrives_changed_is_refused(packed, served, tmp_path, capsys):
     damage(packed / "labs.zip")
     assert "labs.zip did not arrive as it is" in refused(capsys, packed, tmp_path / "labs", "--from", served[0])
-
-
-def test_an_address_where_nobody_serves(packed, tmp_path, capsys):
-    said = refused(capsys, packed, tmp_path / "labs", "--from", "http://127.0.0.1:9")
-    assert "bundle.json could not be fetched from http://127.0.0.1:9" in said
 
 
 def damage(file):
@@ -523,6 +527,128 @@ def test_no_wheel_is_taken_from_elsewhere(packed, tmp_path, capsys):
         lambda record: record["targets"][str(HERE)]["wheels"].update({"pure==1.0": "../labs.zip"}),
     )
     assert "'../labs.zip', which is no plain name" in refused(capsys, packed, tmp_path / "labs")
+
+
+# Ctrl-C, other Pythons' paths, and the file system's refusals
+
+
+WAITING = """
+import signal, subprocess, sys
+from labkit.pack.set_up import wait_for
+
+def wait(process, timeout=None, wait=subprocess.Popen.wait):
+    print("waiting", flush=True)
+    return wait(process, timeout)
+
+subprocess.Popen.wait = wait
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(wait_for([sys.executable, "-c", "exit(int(input()))"]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there a signal to one process alone is none")
+def test_ctrl_c_is_left_to_what_was_started():
+    """Where the one cannot take the other's place, on Windows: JupyterLab gets Ctrl-C too, asks, and may go on."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", WAITING], **pipes) as program:
+        for _ in range(2):
+            assert program.stdout.readline() == b"waiting\n"
+            program.send_signal(signal.SIGINT)
+        assert program.stdout.readline() == b"waiting\n"
+        _, said = program.communicate(b"7\n")
+    assert (program.returncode, said) == (7, b"")
+
+
+@pytest.fixture
+def ready(packed, tmp_path):
+    """Labs that are set up, as far as `set_up.py` looks, whose JupyterLab says where and with what it was started."""
+    labs = tmp_path / "labs"
+    python = set_up.python_in(labs)
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@, in $PWD, $PYTHONPATH$PYTHONHOME, process $$"\n')
+    python.chmod(0o755)
+    (labs / set_up.JAVASCRIPT).touch()
+    return labs
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot put one program in place of another")
+def test_jupyterlab_takes_the_place_of_set_up_and_finds_no_other_pythons_modules(packed, ready):
+    command = [sys.executable, packed / "set_up.py", ready]
+    elsewhere = os.environ | {"PYTHONPATH": "/elsewhere"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=elsewhere) as started:
+        assert started.stdout.read().endswith(f"-m labkit lab, in {ready}, , process {started.pid}\n")
+
+
+def test_a_file_in_place_of_the_folder_is_told(packed, tmp_path, capsys):
+    (tmp_path / "labs").write_text("a letter")
+    assert f"{tmp_path / 'labs'} is a file. Name a folder" in refused(capsys, packed, tmp_path / "labs")
+
+
+def test_what_the_file_system_refuses_is_told(packed, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    said = refused(capsys, packed, tmp_path / "file" / "labs")
+    assert f"Not a directory: '{tmp_path / 'file' / 'labs'}'. Is there room on the disk, may you write" in said
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:80o0", "http://[::1", "http://127.0.0.1:9"])
+def test_an_address_that_leads_nowhere_leaves_nothing(packed, tmp_path, capsys, address):
+    said = refused(capsys, packed, tmp_path / "labs", "--from", address)
+    assert f"bundle.json could not be fetched from {address}" in said
+    assert not (tmp_path / "labs").exists()
+
+
+def test_a_folder_with_other_things_is_refused_before_anything_is_asked_for(served, packed, tmp_path, capsys):
+    address, asked = served
+    (tmp_path / "labs").mkdir()
+    (tmp_path / "labs" / "thesis.txt").write_text("years")
+    assert "Nothing in it was changed" in refused(capsys, packed, tmp_path / "labs", "--from", address)
+    assert asked == []
+    assert [file.name for file in (tmp_path / "labs").iterdir()] == ["thesis.txt"]
+
+
+def test_other_labs_are_refused_before_packages_are_fetched(served, packed, tmp_path, capsys):
+    address, asked = served
+    (tmp_path / "labs" / ".venv").mkdir(parents=True)
+    (tmp_path / "labs" / "requirements.lock").write_text("those of last year")
+    assert "Nothing in it was changed" in refused(capsys, packed, tmp_path / "labs", "--from", address)
+    assert asked == ["/bundle.json", "/labs.zip"]
+    assert {file.name for file in (tmp_path / "labs").iterdir()} == {".venv", "requirements.lock"}
+
+
+def test_half_of_it_needs_no_room_again(served, packed, tmp_path, capsys, monkeypatch):
+    """The disk has room for all of it less one byte: enough for who has fetched a file, and is rid of half a .venv."""
+    labs = tmp_path / "labs"
+    monkeypatch.setattr(set_up, "make_environment", no_battery)
+    assert "battery" in refused(capsys, packed, labs, "--from", served[0])
+    half = labs / ".venv" / "half"
+    half.parent.mkdir()
+    half.touch()
+    room = collections.namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room(0 if half.exists() else set_up.DISK_WANTED - 1))
+    assert "battery" in refused(capsys, packed, labs, "--from", served[0])
+    shutil.rmtree(labs / ".bundle")
+    assert "5.0 GB are free where" in refused(capsys, packed, labs, "--from", served[0])
+
+
+def test_a_set_up_that_was_interrupted_while_it_unpacked_goes_on(packed, tmp_path, capsys, monkeypatch):
+    labs, write = tmp_path / "labs", Path.write_bytes
+
+    def interrupted(file, content):
+        if file.name == "backend.py":
+            raise OSError("the stick is gone")
+        return write(file, content)
+
+    with monkeypatch.context() as once:
+        once.setattr(Path, "write_bytes", interrupted)
+        assert "the stick is gone. Is there room" in refused(capsys, packed, labs)
+    monkeypatch.setattr(set_up, "make_environment", no_battery)
+    assert "battery" in refused(capsys, packed, labs)
+    assert (labs / "backend.py").is_file()
+
+
+def test_set_up_knows_the_same_machines_as_pack():
+    machines = {(one["sys_platform"], one["platform_machine"]): name for name, one in PLATFORMS.items()}
+    assert machines == set_up.SYSTEMS
 
 
 def test_set_up_stands_alone_and_is_read_by_old_pythons(repository):

@@ -60,6 +60,7 @@ MODULES = [
 ]
 FOR_LABKIT_ITSELF = {
     "labkit.checks.exercise",
+    "labkit.checks.is_number",
     "labkit.devices.memory.check_available",
     "labkit.devices.memory.check_batch",
     "labkit.errors.needs_extra",

@@ -16,6 +16,8 @@ from importlib import import_module
 from types import EllipsisType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Judge = Callable[[Any], "str | EllipsisType | None"]
 
 
@@ -74,6 +76,11 @@ def hint(number: str, step: int = 1) -> None:
         print(f"{number}: {found.hints[1]}")
     else:
         print(f'{number}: {found.hints[0]} (hint("{number}", 2) says more.)')
+
+
+def is_number(answer: Any) -> bool:
+    """Whether an answer is one number: Python's or NumPy's, and not True or False."""
+    return isinstance(answer, int | float | np.number) and not isinstance(answer, bool)
 
 
 def _find(number: str) -> _Exercise | None:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
-from labkit.checks import exercise
+from labkit.checks import exercise, is_number
 from labkit.devices import Event
 from labkit.threads import Measurement, Measurements
 
@@ -17,7 +15,7 @@ from labkit.threads import Measurement, Measurements
     ),
 )
 def _time(answer: Any) -> str | None:
-    if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
+    if not is_number(answer):
         return f"a number of milliseconds is asked for; yours is of type {type(answer).__name__}"
     if abs(answer - 15) < 0.01:
         return None

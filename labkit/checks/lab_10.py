@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks import exercise
+from labkit.checks import exercise, is_number
 from labkit.devices import Placement
 
 _INPUT = 4 * 256 * 4096  # bytes of x, and of the whole result
@@ -19,7 +19,7 @@ _ROW = 4 * 64 * 32 * 32  # bytes of one row of all 64 pictures
     ),
 )
 def _bytes(answer: Any) -> str | None:
-    if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
+    if not is_number(answer):
         return f"a number of bytes is asked for; yours is of type {type(answer).__name__}"
     if answer == 3 * _INPUT + 3 * _INPUT // 4:
         return None

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks import exercise
+from labkit.checks import exercise, is_number
 from labkit.parallel import History
 
 _VERSIONS = 15
@@ -18,7 +18,7 @@ _VERSIONS = 15
     ),
 )
 def _staleness(answer: Any) -> str | None:
-    if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
+    if not is_number(answer):
         return f"a number of versions is asked for; yours is of type {type(answer).__name__}"
     if 26 <= answer <= 29:
         return None

@@ -4,13 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from labkit.checks import exercise
+from labkit.checks import exercise, is_number
 
 _PARAMETERS = 25.6e6
-
-
-def _no_number(answer: Any) -> bool:
-    return isinstance(answer, bool) or not isinstance(answer, int | float | np.number)
 
 
 @exercise(
@@ -21,7 +17,7 @@ def _no_number(answer: Any) -> bool:
     ),
 )
 def _ring(answer: Any) -> str | None:
-    if _no_number(answer):
+    if not is_number(answer):
         return f"a number of bytes is asked for; yours is of type {type(answer).__name__}"
     size = 2 * _PARAMETERS
     if abs(answer - 2 * 15 / 16 * size) < 1:
@@ -44,7 +40,7 @@ def _ring(answer: Any) -> str | None:
     ),
 )
 def _servers(answer: Any) -> str | None:
-    if _no_number(answer):
+    if not is_number(answer):
         return f"a number of servers is asked for; yours is of type {type(answer).__name__}"
     if answer == 52:
         return None

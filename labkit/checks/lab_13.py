@@ -3,9 +3,7 @@
 import re
 from typing import Any
 
-import numpy as np
-
-from labkit.checks import exercise
+from labkit.checks import exercise, is_number
 from labkit.cluster import LocalCluster
 from labkit.cluster.spec import TYPES
 
@@ -67,7 +65,7 @@ def _wrong_task(workers: Any, task: Any) -> str | None:
     ),
 )
 def _between(answer: Any) -> str | None:
-    if isinstance(answer, bool) or not isinstance(answer, int | float | np.number):
+    if not is_number(answer):
         return f"a number of seconds is asked for; yours is of type {type(answer).__name__}"
     square = 2 * _CHECKPOINT * _APART
     if abs(answer - square**0.5) < 15:

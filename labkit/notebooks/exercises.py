@@ -147,24 +147,27 @@ def leftovers(folder: Path) -> list[str]:
     """Student copies whose lab is gone or was renamed."""
     labs = {path_of(lab) for lab in files.find(folder)}
     copies = sorted((folder / "exercises").glob("*.ipynb"))
-    return [f"{path} belongs to no lab; delete it" for path in copies if path not in labs]
+    return [
+        f"{path} belongs to no lab: yours, or left from a lab that was renamed" for path in copies if path not in labs
+    ]
 
 
 def main(argv: list[str]) -> int:
-    """The command: 0 when the copies are written, or with ``--check`` when they are current; else 1."""
+    """The command: 0 when the copies are written, or with ``--check`` when they are current; else 1.
+
+    Raises:
+        LabkitError: there is no folder with labs, or a lab's solutions cannot be taken out.
+    """
     parser = argparse.ArgumentParser("labkit exercises", description="Make the student copies of the labs.")
     parser.add_argument("--check", action="store_true", help="write nothing, say what is not current")
     parser.add_argument("--folder", help="the folder with the labs (default: labs/ of this checkout)")
     arguments = parser.parse_args(argv)
-    try:
-        folder = files.labs_folder(arguments.folder)
-        labs = files.find(folder)
-        if not arguments.check:
-            for lab in labs:
-                write(student_copy(files.read(lab), lab), lab)
-        found = differences(labs) + leftovers(folder)
-    except NotebookError as error:
-        found = [str(error)]
+    folder = files.labs_folder(arguments.folder)
+    labs = files.find(folder)
+    if not arguments.check:
+        for lab in labs:
+            write(student_copy(files.read(lab), lab), lab)
+    found = differences(labs) + leftovers(folder)
     for difference in found:
         print(difference, file=sys.stderr)
     if found and arguments.check:

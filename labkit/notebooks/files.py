@@ -9,24 +9,24 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from labkit import checkout
 from labkit.errors import NotebookError
 
 LAB_NAME = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
 
 
 def labs_folder(folder: str | Path | None = None) -> Path:
-    """The folder with the labs: the one given, else ``labs`` of this checkout.
+    """The folder with the labs: the one given, else ``labs`` of the checkout.
 
     Raises:
-        NotebookError: there is no such folder.
+        EnvironmentProblem: there is no checkout.
+        NotebookError: the one given is not there.
     """
-    found = Path(folder) if folder is not None else Path(__file__).parents[2] / "labs"
-    if not found.is_dir():
-        raise NotebookError(
-            f"there is no folder {found}. The labs are in the repository, not in the package: clone it, and say where "
-            "they are with --folder=FOLDER"
-        )
-    return found
+    if folder is None:
+        return checkout.root() / "labs"
+    if not Path(folder).is_dir():
+        raise NotebookError(f"there is no folder {folder}; say where the labs are: --folder=FOLDER")
+    return Path(folder)
 
 
 def find(folder: Path, number: str = "all") -> list[Path]:
@@ -41,7 +41,7 @@ def find(folder: Path, number: str = "all") -> list[Path]:
     labs = sorted(path for path in folder.glob("*.ipynb") if LAB_NAME.fullmatch(path.name))
     if number == "all":
         return labs
-    chosen = [path for path in labs if path.name.startswith(f"{number:0>2}_")]
+    chosen = [path for path in labs if number and path.name.startswith(f"{number:0>2}_")]
     if not chosen:
         known = ", ".join(path.name[:2] for path in labs) or "none"
         raise NotebookError(f"there is no lab {number!r} in {folder}; the labs there are: {known}")
@@ -61,11 +61,19 @@ def read(path: Path) -> NotebookNode:
 
 
 def write(path: Path, notebook: NotebookNode) -> None:
-    """Scrubs the notebook and puts it in place in one step: the file is the old one or the new one, never half."""
+    """Scrubs the notebook and puts it in place in one step."""
     scrub(notebook)
+    put(path, text(notebook))
+
+
+def put(path: Path, content: str) -> None:
+    """Writes a file in one step: it is the old one or the new one, never half, after a power cut too."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_text(text(notebook), encoding="utf-8", newline="\n")
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -115,7 +115,7 @@ class Lab:
 
     @cached_property
     def sections(self) -> list[Section]:
-        """The ``## `` sections in order; a text cell belongs to the last heading it opens."""
+        """The ``## `` sections in order; a text cell with several headings is in each of their sections."""
         found: list[Section] = []
         for cell in self.cells:
             titles = [] if cell.is_code else re.findall(r"^## +(.+?)\s*$", cell.source, re.MULTILINE)

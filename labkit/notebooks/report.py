@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from labkit.errors import NotebookError
+from labkit.notebooks import files
 
 RAN, FAILED, INTERRUPTED = "ran", "failed", "interrupted"
 
@@ -27,7 +28,8 @@ class Result:
         outcome: ``ran``, ``failed`` or ``interrupted``.
         cells: how many code cells it has.
         seconds: how long it took.
-        memory: the most resident bytes of its kernel and all processes below that, looked at once a second.
+        processor: how many seconds of processor time its kernel and all processes below that took.
+        memory: the most bytes that these processes held together, looked at once a second.
         when: when it ended, local time.
         trouble: what went wrong.
         files: of each file that was read or written, its SHA-256 afterwards.
@@ -37,6 +39,7 @@ class Result:
     outcome: str
     cells: int = 0
     seconds: float = 0.0
+    processor: float = 0.0
     memory: int = 0
     when: str = ""
     trouble: str = ""
@@ -89,8 +92,8 @@ class Report:
         self.results[result.lab] = result
         labs = [asdict(self.results[name]) for name in sorted(self.results)]
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / "report.json", json.dumps({"environment": self.environment, "labs": labs}, indent=1))
-        _write(self.folder / "report.md", self.text())
+        files.put(self.folder / "report.json", json.dumps({"environment": self.environment, "labs": labs}, indent=1))
+        files.put(self.folder / "report.md", self.text())
 
     def text(self) -> str:
         """The report in Markdown."""
@@ -99,9 +102,12 @@ class Report:
         about = ", ".join(value for name, value in self.environment.items() if name != "fingerprint")
         lines = ["# The last run of each lab", "", about, ""]
         lines += [", ".join(f"{outcome}: {count}" for outcome, count in counts.items() if count), ""]
-        lines += ["| lab | result | code cells | seconds | peak memory, MB | ended |", "|---|---|--:|--:|--:|---|"]
+        lines += [
+            "| lab | result | code cells | seconds | processor seconds | peak memory, MB | ended |",
+            "|---|---|--:|--:|--:|--:|---|",
+        ]
         for one in results:
-            numbers = f"{one.cells} | {one.seconds:.1f} | {one.memory / 1e6:.0f}"
+            numbers = f"{one.cells} | {one.seconds:.1f} | {one.processor:.1f} | {one.memory / 1e6:.0f}"
             lines.append(f"| {one.lab} | {one.outcome} | {numbers} | {one.when} |")
         for one in results:
             if one.trouble:
@@ -112,7 +118,8 @@ class Report:
 @functools.cache
 def environment() -> dict[str, str]:
     """What a lab's result depends on beside the lab: machine, versions, labkit's own files; as words and as a hash."""
-    versions = {dist.metadata["Name"]: dist.version for dist in importlib.metadata.distributions()}
+    found = [dist for dist in importlib.metadata.distributions() if dist.metadata["Name"]]  # an uninstall leaves others
+    versions = {dist.metadata["Name"]: dist.version for dist in found}
     memory = psutil.virtual_memory().total / 2**30
     about = {
         "labkit": f"labkit {versions.get('labkit', '(not installed)')}",
@@ -130,16 +137,3 @@ def environment() -> dict[str, str]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-
-
-def _write(path: Path, text: str) -> None:
-    """In one step: after a power cut the file is the old one or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -132,7 +132,8 @@ def goes_wrong(lab: Lab) -> Iterator[str]:
 @lab_rule
 def sources(lab: Lab) -> Iterator[str]:
     section = lab.section("Sources")
-    if section and "](http" not in section.text:
+    below = re.split(r"^## +Sources *$", section.text, flags=re.IGNORECASE | re.MULTILINE)[-1] if section else ""
+    if section and "](http" not in below:  # the cell may hold other sections too
         yield "'Sources' names no page; link what a reader can look up: [title](https://...)"
 
 

@@ -16,7 +16,14 @@ from rich.table import Table
 
 from labkit.errors import NotebookError
 from labkit.notebooks import exercises, files
-from labkit.notebooks.kernel import LIMIT, SHORTER, code_cells, execute, memory_of_children
+from labkit.notebooks.kernel import (
+    LIMIT,
+    SHORTER,
+    code_cells,
+    execute,
+    memory_of_children,
+    processor_time_of_children,
+)
 from labkit.notebooks.report import FAILED, INTERRUPTED, RAN, Report, Result
 from labkit.serving.memory_curve import MemoryCurve
 
@@ -103,16 +110,15 @@ def main(argv: list[str]) -> int:
 
     Returns:
         0 when every lab ran and was written, 1 when one was not, 130 after Ctrl-C, 143 after SIGTERM; 2 is argparse's.
+
+    Raises:
+        LabkitError: there is no such lab, no folder with labs, or a report that cannot be read; nothing ran.
     """
     arguments = _parser().parse_args(argv)
     console = Console(stderr=True, soft_wrap=True)
-    try:
-        folder = files.labs_folder(arguments.folder)
-        labs = _chosen(folder, arguments.lab)
-        report = Report(folder / "work")
-    except NotebookError as error:
-        print(f"labkit run: {error}", file=sys.stderr)
-        return 1
+    folder = files.labs_folder(arguments.folder)
+    labs = _chosen(folder, arguments.lab)
+    report = Report(folder / "work")
     pages_folder = None
     if arguments.html is not None:
         pages_folder = Path(arguments.html) if arguments.html else folder / "work" / "pages"
@@ -147,14 +153,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _chosen(folder: Path, words: list[str]) -> list[Path]:
-    """The labs that the command line asks for, each once, in order."""
+    """The labs that the command line asks for, each once, in order; one at least."""
     chosen: set[Path] = set()
     for word in words:
         if ends := re.fullmatch(r"(\d+)-(\d+)", word):
             first, last = (files.find(folder, end)[0].name[:2] for end in ends.groups())
+            if first > last:
+                raise NotebookError(f"{word} is no range of labs; write the lower number first: {last}-{first}")
             chosen |= {lab for lab in files.find(folder) if first <= lab.name[:2] <= last}
         else:
             chosen |= set(files.find(folder, word))
+    if not chosen:
+        raise NotebookError(f"there are no labs in {folder}")
     return sorted(chosen)
 
 
@@ -183,6 +193,7 @@ class _Session:
 
     def _one(self, lab: Path, name: str) -> None:
         started = time.perf_counter()
+        processor_before = processor_time_of_children()
         outcome, trouble, cells = INTERRUPTED, "", 0
         curve = MemoryCurve(memory_of_children, every=1.0)
         try:
@@ -195,7 +206,8 @@ class _Session:
         finally:
             seconds = ran.seconds if outcome == RAN else time.perf_counter() - started
             memory = max((size for _, size in curve.points), default=0)
-            result = Result(lab.name, outcome, cells, seconds, memory, trouble=trouble)
+            processor = processor_time_of_children() - processor_before
+            result = Result(lab.name, outcome, cells, seconds, processor, memory, trouble=trouble)
             self.results.append(result.after(self._written(lab) if outcome == RAN else [lab]))
             self._report.add(self.results[-1])
             self._console.print(f"{name}  {outcome}  {seconds:.1f} s", highlight=False)
@@ -228,16 +240,19 @@ class _Session:
 
 
 def _table(results: list[Result]) -> Table:
-    table = Table("lab", "code cells", "seconds", "peak MB")
+    table = Table("lab", "code cells", "seconds", "processor s", "peak MB")
     for column in table.columns[1:]:
         column.justify = "right"
     for one in results:
         if one.outcome == RAN:
-            table.add_row(one.lab, str(one.cells), f"{one.seconds:.1f}", f"{one.memory / 1e6:.0f}")
+            table.add_row(
+                one.lab, str(one.cells), f"{one.seconds:.1f}", f"{one.processor:.1f}", f"{one.memory / 1e6:.0f}"
+            )
         else:
-            table.add_row(one.lab, "", one.outcome, "")
+            table.add_row(one.lab, "", one.outcome, "", "")
     well = [one for one in results if one.outcome == RAN]
     if len(well) > 1:
         table.add_section()
-        table.add_row("all", str(sum(one.cells for one in well)), f"{sum(one.seconds for one in well):.1f}", "")
+        seconds, processor = sum(one.seconds for one in well), sum(one.processor for one in well)
+        table.add_row("all", str(sum(one.cells for one in well)), f"{seconds:.1f}", f"{processor:.1f}", "")
     return table

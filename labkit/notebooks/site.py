@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import EnvironmentProblem, NotebookError
+from labkit.errors import NotebookError, needs_extra
 from labkit.notebooks import files
 from labkit.notebooks.formulas import mathml
 from labkit.notebooks.site_sources import Sources
@@ -53,12 +53,13 @@ def build(labs: list[Path], to: Path) -> list[str]:
         EnvironmentProblem: what builds the site is not installed.
         NotebookError: a lab cannot be read, a formula not drawn, or `to` holds something else.
     """
-    try:
+    with needs_extra("labkit site", "site"):
+        import furo  # noqa: F401
+        import myst_nb  # noqa: F401
         from sphinx.application import Sphinx
         from sphinx.util.console import nocolor
         from sphinx.util.docutils import docutils_namespace, patch_docutils
-    except ImportError as error:
-        raise EnvironmentProblem(f"The site needs Sphinx ({error}): pip install -e '.[site]'") from error
+    to = to.resolve()  # a link stays one
     if to.exists() and not (to / "searchindex.js").is_file() and (to.is_file() or any(to.iterdir())):
         raise NotebookError(f"{to} is there and is no site that was built before; delete it, or choose another place")
     said = io.StringIO()
@@ -66,12 +67,13 @@ def build(labs: list[Path], to: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         for coming in (DeprecationWarning, PendingDeprecationWarning):  # Sphinx and its extensions, to each other
             warnings.simplefilter("ignore", coming)
-        sources, doctrees, new = (Path(place, name) for name in ("sources", "doctrees", "site"))
+        sources, doctrees, new = (Path(place).resolve() / name for name in ("sources", "doctrees", "site"))
         Sources(labs[0].parents[1], sources, labs).write()
         places = (sources, None, new, doctrees)
         with patch_docutils(), docutils_namespace():  # what extensions register is for this site only
             Sphinx(*places, "html", confoverrides=_SETTINGS, status=None, warning=said).build(force_all=True)
-        shutil.rmtree(to, ignore_errors=True)
+        if to.exists():
+            shutil.rmtree(to)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(new, to)
     return [line.replace(f"{sources}/", "") for line in said.getvalue().splitlines() if line.strip()]

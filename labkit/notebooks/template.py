@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 from nbformat import NotebookNode, v4
@@ -162,15 +161,12 @@ def new(number: str, title: str, labs: Path, checks: Path) -> Path:
 
 
 def main(argv: list[str]) -> int:
-    """The command: 0 when the lab was laid out, 1 when it was not."""
+    """The command: 0 when the lab was laid out; it raises as `new`."""
     parser = argparse.ArgumentParser("labkit new", description="Lay out a new lab.")
     parser.add_argument("number", metavar="NN", help="two digits")
     parser.add_argument("title", help='a verb phrase: "Watch a server\'s memory"')
     arguments = parser.parse_args(argv)
-    try:
-        lab = new(arguments.number, arguments.title, files.labs_folder(), Path(__file__).parents[1] / "checks")
-    except NotebookError as error:
-        print(f"labkit new: {error}", file=sys.stderr)
-        return 1
+    labs = files.labs_folder()
+    lab = new(arguments.number, arguments.title, labs, labs.parent / "labkit" / "checks")
     print(f"{lab}\nReplace every TODO, in labkit/checks/lab_{arguments.number}.py and figures/ too; then labkit run.")
     return 0

@@ -24,10 +24,10 @@ from typing import Any
 from labkit.browser import javascript
 from labkit.errors import EnvironmentProblem
 from labkit.pack import lock, wheels
+from labkit.pack.set_up import FORMAT
 from labkit.pack.targets import Target
 
 RECORD = "bundle.json"
-FORMAT = 1
 SET_UP = Path(__file__).with_name("set_up.py")
 README = Path(__file__).with_name("for_learners.txt")
 

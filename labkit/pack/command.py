@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from labkit import checkout
 from labkit.errors import EnvironmentProblem
 from labkit.pack.bundle import Bundle
 from labkit.pack.targets import PLATFORMS, PYTHONS, Target
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def main(argv: list[str]) -> int:
@@ -22,7 +21,7 @@ def main(argv: list[str]) -> int:
     platforms = given.platform or [this_platform()]
     pythons = given.python or [".".join(platform.python_version_tuple()[:2])]
     targets = [Target(one, python) for one in platforms for python in pythons]
-    bundle = Bundle(given.folder, PROJECT)
+    bundle = Bundle(given.folder, checkout.root())
     _pack(bundle, targets)
     _summarize(bundle)
     return 0

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import json
 import os
 import shutil
 import subprocess
 import sys
-import urllib.error
+import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
@@ -52,18 +53,45 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments(argv)
     folder = given.folder.expanduser().absolute()
     try:
-        if not (folder / JAVASCRIPT).is_file():
+        # The Python that it was made of may be gone.
+        if not ((folder / JAVASCRIPT).is_file() and python_in(folder).is_file()):
             set_up(given.place, folder)
+        print(f"\nThe labs are in {folder}. The same command opens them again.", flush=True)
+        return 0 if given.no_open else open_labs(folder)
     except Trouble as trouble:
         print(f"\n{trouble}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"\n{error}. Is there room on the disk, may you write to {folder}, and is the bundle still there? "
+            "The same command goes on from here.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
         return 130
-    print(f"\nThe labs are in {folder}. The same command opens them again.", flush=True)
-    if given.no_open:
-        return 0
-    return subprocess.call([str(python_in(folder)), "-m", "labkit", "lab"], cwd=str(folder))
+
+
+def open_labs(folder: Path) -> int:
+    """JupyterLab in place of this program: it asks when Ctrl-C comes. What leads other Pythons to modules goes."""
+    for name in ("PYTHONPATH", "PYTHONHOME"):
+        os.environ.pop(name, None)
+    os.chdir(str(folder))
+    command = [str(python_in(folder)), "-m", "labkit", "lab"]
+    if os.name == "posix":
+        os.execv(command[0], command)
+    return wait_for(command)
+
+
+def wait_for(command: list[str], env: dict[str, str] | None = None) -> int:
+    """A command's status, whatever Ctrl-C does here: the command gets it too, and JupyterLab then asks its user."""
+    process = subprocess.Popen(command, env=env)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            pass
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -82,18 +110,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def set_up(place: str, folder: Path) -> None:
     """All steps. Each can be repeated: what is there stays, and only the environment is made anew."""
-    served = place.startswith(("http://", "https://"))
-    aside = folder / ".bundle"
-    record = read_record(fetched_record(place, aside) if served else Path(place, "bundle.json"))
+    check_folder(folder)
+    record = served_record(place) if is_served(place) else read_record(Path(place, "bundle.json"))
     python, target = python_for(record["targets"])
     packages = record["targets"][target]["wheels"]
     needed = ["labs.zip", "javascript.zip", *("wheels/" + inside(name) for name in packages.values())]
-    check_disk(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if served:
-        download(place, needed, record["files"], aside)
-    bundle = aside if served else Path(place)
-    check_sizes(bundle, needed, record["files"])
+    bundle = bring(place, folder, needed, record["files"])
     installer = next("wheels/" + packages[name] for name in packages if name.startswith("uv=="))
     labs, javascript, uv = (
         verified(bundle, name, record["files"]) for name in ("labs.zip", "javascript.zip", installer)
@@ -111,7 +133,28 @@ def set_up(place: str, folder: Path) -> None:
     step(4, "TensorFlow.js")
     unpack(javascript, folder / ".venv/share/labkit/javascript")
     (folder / JAVASCRIPT).touch()
-    shutil.rmtree(str(aside), ignore_errors=True)
+    shutil.rmtree(str(folder / ".bundle"), ignore_errors=True)
+
+
+def is_served(place: str) -> bool:
+    return place.startswith(("http://", "https://"))
+
+
+def bring(place: str, folder: Path, needed: list[str], files: Files) -> Path:
+    """Where the bundle can be read; one that is served is fetched, once it is clear that `folder` is for its labs."""
+    aside = folder / ".bundle"
+    if is_served(place):
+        check_labs_at(place, folder, files)
+    else:
+        check_sizes(Path(place), needed, files)
+        already_there(verified(Path(place), "labs.zip", files), folder)
+    shutil.rmtree(str(folder / ".venv"), ignore_errors=True)  # half-made
+    check_disk(folder, aside)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not is_served(place):
+        return Path(place)
+    download(place, needed, files, aside)
+    return aside
 
 
 def step(number: int, what: str) -> None:
@@ -182,25 +225,55 @@ def older(found: str, wanted: str) -> bool:
     return bool(wanted) and numbers[0] < numbers[1]
 
 
-def check_disk(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse what can be refused before anything is fetched."""
+    if folder.exists() and not folder.is_dir():
+        raise Trouble(f"{folder} is a file. Name a folder for the labs: set_up.py /another/folder")
+    if held_in(folder) and not (folder / "requirements.lock").is_file():
+        raise not_these_labs(folder)
+
+
+def held_in(folder: Path) -> list[Path]:
+    """What is in a folder, beside what was fetched of the bundle."""
+    return [file for file in folder.iterdir() if file.name != ".bundle"] if folder.is_dir() else []
+
+
+def not_these_labs(folder: Path) -> Trouble:
+    return Trouble(
+        f"{folder} is not empty, and what it holds are not the labs of this bundle. Nothing in it was changed. "
+        "Name another folder: set_up.py /another/folder"
+    )
+
+
+def check_disk(folder: Path, aside: Path) -> None:
+    """Whether there is room, what `aside` holds of the bundle already not counted again."""
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     free = shutil.disk_usage(str(there)).free
-    if free < DISK_WANTED:
+    wanted = DISK_WANTED - sum(file.stat().st_size for file in aside.rglob("*") if file.is_file())
+    if free < wanted:
         raise Trouble(
-            f"{free / 1e9:.1f} GB are free where {folder} is, and the labs want {DISK_WANTED / 1e9:.0f} GB. "
+            f"{free / 1e9:.1f} GB are free where {folder} is, and the labs want {wanted / 1e9:.1f} GB. "
             f"Free some, or name a folder elsewhere: set_up.py /another/folder"
         )
 
 
-def fetched_record(address: str, aside: Path) -> Path:
-    aside.mkdir(parents=True, exist_ok=True)
-    fetch(address, "bundle.json", aside / "bundle.json")
-    return aside / "bundle.json"
+def served_record(address: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as place:
+        fetch(address, "bundle.json", Path(place, "bundle.json"))
+        return read_record(Path(place, "bundle.json"))
+
+
+def check_labs_at(address: str, folder: Path, files: Files) -> None:
+    """Compare labs that are in `folder` with those at `address` before all the rest is fetched."""
+    if held_in(folder):
+        with tempfile.TemporaryDirectory() as place:
+            download(address, ["labs.zip"], files, Path(place))
+            already_there(Path(place, "labs.zip"), folder)
 
 
 def download(address: str, needed: list[str], files: Files, aside: Path) -> None:
     """Fetch what is not there yet, each file checked; a wheel is there as a whole or not at all."""
-    (aside / "wheels").mkdir(exist_ok=True)
+    (aside / "wheels").mkdir(parents=True, exist_ok=True)
     total, done = sum(files[name]["bytes"] for name in needed), 0
     for name in needed:
         file = aside / name
@@ -222,7 +295,7 @@ def fetch(address: str, name: str, file: Path) -> None:
         url = f"{address.rstrip('/')}/{urllib.parse.quote(name)}"
         with opener.open(url, timeout=60) as answer, file.open("wb") as written:
             shutil.copyfileobj(answer, written, 1 << 20)
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: an address that is none
         raise Trouble(
             f"{name} could not be fetched from {address}: {error}. Is the address right, and this machine in the same "
             "network? The same command goes on from here."
@@ -262,23 +335,20 @@ def damage(bundle: Path, needed: list[str], files: Files) -> str:
 
 def already_there(labs: Path, folder: Path) -> Iterable[str]:
     """The names of files that stay as they are, once it is clear that the folder is empty or has the same labs."""
-    there = [file for file in folder.iterdir() if file.name != ".bundle"]
-    if not there:
+    if not held_in(folder):
         return ()
     with zipfile.ZipFile(str(labs)) as archive:
         lock = folder / "requirements.lock"
         if not lock.is_file() or lock.read_bytes() != archive.read("requirements.lock"):
-            raise Trouble(
-                f"{folder} is not empty, and what it holds are not the labs of this bundle. Nothing in it was changed. "
-                "Name another folder: set_up.py /another/folder"
-            )
+            raise not_these_labs(folder)
         return tuple(name for name in archive.namelist() if (folder / name).exists())
 
 
 def unpack(archive: Path, folder: Path, keep: Iterable[str] = ()) -> None:
     """Write an archive's files into `folder`, none outside of it, and none of `keep`."""
     with zipfile.ZipFile(str(archive)) as opened:
-        for about in opened.infolist():
+        # The lock first: by it an interrupted set-up knows its folder again.
+        for about in sorted(opened.infolist(), key=lambda one: one.filename != "requirements.lock"):
             parts = PurePosixPath(about.filename).parts
             if about.is_dir() or about.filename in keep:
                 continue

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fresh import machine, newcomer, packages
+from tests.fresh import machine, network, newcomer, packages
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -23,6 +23,12 @@ def main(argv: list[str]) -> int:
     if lacking := machine.lacking():
         print(f"make fresh: {lacking}", file=sys.stderr)
         return 1
+    try:
+        wanted = packages.named_by(REPOSITORY / "README.md")
+        suite, mirror = options.suite or network.suite(), options.mirror or network.mirror()
+    except (LookupError, ValueError) as problem:
+        print(f"make fresh: {problem}", file=sys.stderr)
+        return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the root is removed then, too
     started = time.monotonic()
 
@@ -30,8 +36,8 @@ def main(argv: list[str]) -> int:
         print(f"{time.monotonic() - started:6.0f} s  {text}", flush=True)
 
     try:
-        with machine.debian(options.suite, options.mirror, say) as root:
-            root.install(packages.named_by(REPOSITORY / "README.md"), say)
+        with machine.debian(suite, mirror, say) as root:
+            root.install(wanted, say)
             _play(root, options.lab_only, for_pytest, say)
     except machine.Failed:  # it has been said
         return 1

@@ -48,7 +48,8 @@ def lacking() -> str | None:
     """What keeps this machine from making a bare Debian, and what to do; None where nothing does."""
     if sys.platform != "linux":
         return "it needs Linux, whose namespaces keep the bare Debian apart; on another system use a virtual machine"
-    if missing := [program for program in ("debootstrap", "unshare", "setpriv", "git") if not shutil.which(program)]:
+    wanted = ("apt-get", "debootstrap", "unshare", "setpriv", "git")
+    if missing := [program for program in wanted if not shutil.which(program)]:
         return (
             f"there is no {' and no '.join(missing)}. Debian, Ubuntu: sudo apt-get install debootstrap util-linux git"
         )
@@ -94,19 +95,17 @@ class Root:
 
 
 @contextmanager
-def debian(suite: str | None, mirror: str | None, say: Say) -> Iterator[Root]:
+def debian(suite: str, mirror: str, say: Say) -> Iterator[Root]:
     """A bare Debian, removed at the end.
 
     Args:
-        suite: its code name; by default this machine's.
-        mirror: the address it comes from; by default that of this machine's own packages.
+        suite: its code name.
+        mirror: the address it comes from.
         say: told each step.
 
     Raises:
         Failed: it could not be made.
     """
-    suite = suite or network.suite()
-    mirror = mirror or network.mirror()
     folder = Path(tempfile.mkdtemp(prefix="labkit-fresh-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     try:
         folder.chmod(0o755)

@@ -77,10 +77,11 @@ def survivors(run_id: str, patience: float) -> list[str]:
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of labkit and of the figure style without any lab, as a place to make labs in."""
+    """A copy of labkit and of the figure style without labs that can be read, as a place to make labs in."""
     root = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "labkit", root / "labkit", ignore=shutil.ignore_patterns("__pycache__", "lab_*.py"))
     shutil.copytree(ROOT / "labs" / "figures" / "style", root / "labs" / "figures" / "style")
+    (root / "labs" / "00_start_here.ipynb").touch()  # by it labkit knows a checkout
     return root
 
 
@@ -89,10 +90,8 @@ def labkit_in() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a labkit command of another checkout: ``labkit_in(root, "run", "01")``."""
 
     def command(root: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        module = {"new": "template", "run": "run", "exercises": "exercises"}[name]
-        program = f"import sys; from labkit.notebooks.{module} import main; sys.exit(main(sys.argv[1:]))"
         environment = os.environ | {"PYTHONPATH": str(root)}
-        words = [sys.executable, "-c", program, *arguments]
+        words = [sys.executable, "-m", "labkit", name, *arguments]
         return subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
     return command

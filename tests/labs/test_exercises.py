@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit import cli
 from labkit.errors import NotebookError
 from labkit.notebooks import exercises, files, run
 
@@ -111,5 +112,5 @@ def test_a_copy_without_a_lab_is_reported(write_lab: Writer, capsys: pytest.Capt
 
 def test_an_unfinished_solution_names_the_lab(write_lab: Writer, capsys: pytest.CaptureFixture[str]) -> None:
     lab = write_lab("x = 0\n# solution\nanswer = 1")
-    assert exercises.main([f"--folder={lab.parent}"]) == 1
-    assert "01_try.ipynb" in capsys.readouterr().err
+    assert cli.main(["exercises", f"--folder={lab.parent}"]) == 1
+    assert "labkit exercises: 01_try.ipynb: a solution starts with" in capsys.readouterr().err

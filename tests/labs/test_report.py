@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from labkit import cli
 from labkit.errors import NotebookError
 from labkit.notebooks import files, report, run
 
@@ -53,7 +54,7 @@ def labs(write_lab: Writer) -> Path:
 
 
 def labkit_run(folder: Path, *words: str) -> int:
-    return run.main([*words, "--folder", str(folder)])
+    return cli.main(["run", *words, "--folder", str(folder)])
 
 
 def text(folder: Path) -> str:
@@ -75,7 +76,45 @@ def test_the_report_says_where_when_and_what(labs: Path, kernels: Kernels) -> No
 def test_memory_is_that_of_the_processes_below(labs: Path, monkeypatch: pytest.MonkeyPatch, kernels: Kernels) -> None:
     monkeypatch.setattr(run, "memory_of_children", lambda: 123_000_000)
     labkit_run(labs, "01")
-    assert "| 01_a.ipynb | ran | 1 | 0.0 | 123 |" in text(labs)
+    assert "| 01_a.ipynb | ran | 1 | 0.0 | 0.0 | 123 |" in text(labs)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell it")
+def test_processor_time_is_that_of_the_processes_below(write_lab: Writer, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = write_lab("import time\nwhile time.process_time() < 1:\n    pass")
+    assert labkit_run(lab.parent, "01") == 0
+    (kept,) = json.loads((lab.parent / "work" / "report.json").read_text(encoding="utf-8"))["labs"]
+    assert kept["processor"] > 0.9
+    shown = f"{kept['processor']:.1f}"
+    assert f"| 01_try.ipynb | ran | 1 | {kept['seconds']:.1f} | {shown} | " in text(lab.parent)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "01_try.ipynb" in line)
+    assert [word.strip() for word in row.split("│")][2:5] == ["1", f"{kept['seconds']:.1f}", shown]
+
+
+def test_processor_time_is_this_labs_alone(labs: Path, monkeypatch: pytest.MonkeyPatch, kernels: Kernels) -> None:
+    times = iter([10.0, 12.5, 12.5, 13.5])
+    monkeypatch.setattr(run, "processor_time_of_children", lambda: next(times))
+    labkit_run(labs, "01", "02")
+    assert "| 01_a.ipynb | ran | 1 | 0.0 | 2.5 | " in text(labs)
+    assert "| 02_b.ipynb | ran | 1 | 0.0 | 1.0 | " in text(labs)
+
+
+def test_a_process_that_may_not_be_looked_at_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(process: psutil.Process) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", denied)
+    monkeypatch.setattr(psutil.Process, "memory_info", denied)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert run.memory_of_children() == 0
+        child.communicate(b"\n")
+
+
+def test_a_package_without_a_name_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "half_gone-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    there = report.environment.__wrapped__()
+    assert there["labkit"] == report.environment()["labkit"]
 
 
 def test_a_process_that_is_started_is_counted() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from labkit import cli
 from labkit.errors import NotebookError
-from labkit.notebooks import files, run
+from labkit.notebooks import files, report, run
 
 Writer = Callable[..., Path]
 
@@ -124,14 +125,56 @@ def test_one_failing_lab_does_not_stop_the_others(write_lab: Writer, capsys: pyt
 
 def test_an_unknown_lab_says_which_there_are(write_lab: Writer, capsys: pytest.CaptureFixture[str]) -> None:
     lab = write_lab("print(1)")
-    assert run.main(["44", "--folder", str(lab.parent)]) == 1
-    assert "there is no lab '44'" in (said := capsys.readouterr().err)
+    assert cli.main(["run", "44", "--folder", str(lab.parent)]) == 1
+    assert "labkit run: there is no lab '44'" in (said := capsys.readouterr().err)
     assert "the labs there are: 01" in said
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["all", "--folder", str(tmp_path / "nowhere")]) == 1
+    assert cli.main(["run", "all", "--folder", str(tmp_path / "nowhere")]) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["02-01"], "02-01 is no range of labs; write the lower number first: 01-02"),
+        (["01", "02-01"], "02-01 is no range"),
+        ([""], "there is no lab ''"),
+    ],
+)
+def test_what_asks_for_no_lab_is_told(
+    words: list[str], said: str, write_lab: Writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_lab("print(0)", name="00_here.ipynb")
+    write_lab("print(1)")
+    folder = write_lab("print(2)", name="02_b.ipynb").parent
+    assert cli.main(["run", *words, "--folder", str(folder)]) == 1
+    assert said in capsys.readouterr().err
+    assert not (folder / "work").exists()
+
+
+def test_a_folder_without_labs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "all", "--folder", str(tmp_path)]) == 1
+    assert f"there are no labs in {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_reach_the_disk_leaves_the_old_one(
+    write_lab: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = write_lab("print(1)")
+    before = lab.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_lab("print(2)")
+    with pytest.raises(OSError, match="no space left"):
+        report.Report(lab.parent).add(report.Result(lab.name, report.RAN))
+    assert lab.read_bytes() == before
+    assert list(lab.parent.iterdir()) == [lab]
 
 
 def test_a_file_that_is_no_notebook_is_an_error(tmp_path: Path) -> None:

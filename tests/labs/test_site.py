@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -188,7 +189,22 @@ def test_an_older_site_is_replaced_and_other_things_are_not(small, tmp_path):
     assert labs[0].exists()
 
 
-def test_what_sphinx_warns_of_is_told(small, tmp_path):
+def test_a_link_to_a_site_stays_a_link_and_its_site_is_replaced(small, tmp_path):
+    labs, published = small("Words."), tmp_path / "published"
+    published.mkdir()
+    (tmp_path / "site").symlink_to(published, target_is_directory=True)
+    for _ in range(2):
+        assert site.build(labs, tmp_path / "site") == []
+        assert (tmp_path / "site").is_symlink()
+        assert (published / "index.html").is_file()
+        assert not (published / "site").exists()
+
+
+def test_what_sphinx_warns_of_is_told(small, tmp_path, monkeypatch):
+    real = tmp_path / "private"
+    real.mkdir()
+    (tmp_path / "var").symlink_to(real, target_is_directory=True)  # as on macOS
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "var"))
     (wrong,) = site.build(small("Words.\n\n[nowhere](#nothing)"), tmp_path / "site")
     assert wrong.startswith("labs/01_try.ipynb")
     assert "nothing" in wrong

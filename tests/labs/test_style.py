@@ -99,6 +99,7 @@ OFFENCES: list[tuple[str, Change]] = [
     ("goes-wrong", text("except FileNotFoundError", "except Exception")),
     ("goes-wrong", text("except FileNotFoundError as error:", "finally:")),
     ("sources", text("](https://", "](ftp://")),
+    ("sources", both(text("](https://", "](ftp://"), text("## Next\n\n", "## Next\n\n[a](https://example.org) "))),
     ("exercise-count", text("### Exercise 98.2", "Exercise two")),
     ("exercise-count", text("### Exercise 98.2", "### Exercise 98.3")),
     ("exercise-check", text('check("98.1", answer_1)', "answer_1")),
