@@ -12,6 +12,7 @@ LabkitError
 │   ├── BrowserError      ... and it was a browser, or the page in it failed
 │   └── ServerStartError  ... and it was a model server
 ├── RequestError          a model server answered with an error
+├── WaitTimeout           what was waited for did not happen in time
 └── WarmupError           a request for a model's warm-up does not fit the model
 """
 
@@ -121,6 +122,10 @@ class RequestError(LabkitError):
         self.code = code
         self.message = message
         self.http_status = http_status
+
+
+class WaitTimeout(LabkitError, TimeoutError):
+    """What was waited for did not happen in time; it is Python's `TimeoutError` as well."""
 
 
 class WarmupError(LabkitError):

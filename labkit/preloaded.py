@@ -54,7 +54,7 @@ def start(
 
     Raises:
         ProcessError: it could not be started.
-        ValueError: both `gpu` and `entrance` are given.
+        ValueError: `entrance` is given, and `gpu` too, or processes do not fork here.
     """
     if entrance and (gpu or not FORKS):
         raise ValueError("a program with a network of its own has to be forked: leave out `gpu`, and use Linux")

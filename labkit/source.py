@@ -46,10 +46,8 @@ class Source:
             _check_arguments(definition)
         if unknown := sorted(_outside_names(text) - {definition.name, *given}):
             names = ", ".join(f"`{name}`" for name in unknown)
-            *others, last = [f"`{name}`" for name in given]
-            have = f"{', '.join(others)} and {last}"
             raise ValueError(
-                f"`{definition.name}` uses {names} from outside, but {_RULE}, where only {have} are given. Import or "
+                f"`{definition.name}` uses {names} from outside, but {_RULE}, where {_what_is(given)} given. Import or "
                 f"define {names} inside `{definition.name}`."
             )
         return cls(definition.name, text)
@@ -107,6 +105,11 @@ def _check_arguments(definition: ast.FunctionDef) -> None:
             f"`{definition.name}` needs {', '.join(f'`{one.arg}`' for one in needed)}, but it is called without "
             "arguments; set the values inside it"
         )
+
+
+def _what_is(given: Collection[str]) -> str:
+    *others, last = [f"`{name}`" for name in given] or ["nothing"]
+    return f"only {', '.join(others)} and {last} are" if others else f"{'only ' if given else ''}{last} is"
 
 
 def _outside_names(text: str) -> set[str]:

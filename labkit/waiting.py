@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from labkit.errors import WaitTimeout
+
 _LOOK_SECONDS = 0.05
 
 
@@ -14,10 +16,13 @@ def wait_until(condition: Callable[[], object], *, timeout: float = 30.0) -> Non
         timeout: seconds to wait.
 
     Raises:
-        TimeoutError: it was still false then; what `condition` itself raises is passed on.
+        WaitTimeout: it was still false then; what `condition` itself raises is passed on.
     """
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"What was waited for did not happen within {timeout:g} s; look at the server's log.")
+            raise WaitTimeout(
+                f"What was waited for did not happen within {timeout:g} s. Look at the log of what was to do it "
+                "(server.log(), cluster.log(...)), or give a larger timeout."
+            )
         time.sleep(_LOOK_SECONDS)

@@ -61,6 +61,16 @@ def test_a_function_that_cannot_run_elsewhere_is_refused(fn: Any, message: str) 
         threads.measure(fn)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [((), "nothing is"), (["tf"], "only `tf` is"), (["a", "b", "c"], "only `a`, `b` and `c` are")],
+    ids=["none", "one", "three"],
+)
+def test_what_is_given_is_named(given: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=f"where {words} given"):
+        Source.of("def one():\n    return matrix", given)
+
+
 def test_what_a_function_sets_itself_is_not_from_outside() -> None:
     assert Source.of("def one():\n    global counter\n    counter = 1\n    return lambda: counter").name == "one"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from labkit.errors import LabkitError, WaitTimeout
 from labkit.waiting import wait_until
 
 
@@ -12,8 +13,9 @@ def test_it_asks_until_the_answer_is_true() -> None:
 
 
 def test_what_never_happens_ends_with_the_time() -> None:
-    with pytest.raises(TimeoutError, match=r"within 0\.1 s; look at the server's log"):
+    with pytest.raises(WaitTimeout, match=r"within 0\.1 s\. Look at the log of what was to do it .*a larger timeout"):
         wait_until(lambda: False, timeout=0.1)
+    assert issubclass(WaitTimeout, LabkitError) and issubclass(WaitTimeout, TimeoutError)
 
 
 def test_what_the_question_raises_is_passed_on() -> None:

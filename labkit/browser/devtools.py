@@ -19,6 +19,7 @@ from labkit.browser.find import find_browser
 from labkit.browser.tab import Tab
 from labkit.errors import BrowserError, EnvironmentProblem
 
+_LOOK_MILLISECONDS = 100  # between two looks at whether the time is over
 # Chromium reads commands from descriptor 3 and writes to 4, each message ended by a zero byte.
 _WRAPPER = """
 import os, sys
@@ -75,6 +76,9 @@ class Browser:
                     self.program, ["--remote-debugging-pipe"], wrapper=wrapper, pass_fds=(theirs_in, theirs_out)
                 )
             )
+        except BaseException:
+            self._close_pipes()
+            raise
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
@@ -124,9 +128,11 @@ class Browser:
             message = {"id": number, "method": method, "params": params or {}}
             data = json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0"
             deadline = time.monotonic() + self.timeout
+            taken = select.poll()  # `select.select` knows no descriptors above 1023
             try:
+                taken.register(self._commands, select.POLLOUT)
                 while data and time.monotonic() < deadline:
-                    if select.select([], [self._commands], [], 0.1)[1]:
+                    if taken.poll(_LOOK_MILLISECONDS):
                         data = data[os.write(self._commands, data) :]
             except (OSError, ValueError):  # of a pipe that is broken, or closed by `stop`
                 raise chromium.ended(self.program, self.process) from None
@@ -152,6 +158,9 @@ class Browser:
         """End the browser. Calling it again does nothing."""
         self._stack.close()
         self._reader.join()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
         for pipe in (self._commands, self._events):
             with contextlib.suppress(OSError):
                 os.close(pipe)

@@ -4,8 +4,8 @@ web_model/
 ├── model.json               the graph, the signature, and which weights are where
 └── group1-shard1of3.bin ... the weights, in files of 4 MiB, which browsers keep in their cache
 
-The conversion is that of `tensorflowjs` 4.22.0, with three things set right afterwards: names of inputs and outputs,
-what is quantised, and errors.
+The conversion is that of `tensorflowjs` 4.22.0, with four things set right afterwards: names of inputs and outputs,
+what is fused, what is quantised, and errors.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from labkit.browser import saved_models, tfjs_converter
+from labkit.browser import graph_model_fusions, saved_models, tfjs_converter
 from labkit.browser.written_aside import written_aside
 from labkit.errors import ModelConversionError
 
-QUANTIZED = {"float16": np.float16, "uint8": np.uint8, "uint16": np.uint16}
+QUANTIZED = ("float16", "uint8", "uint16")
 _UNSUPPORTED = re.compile(r"Unsupported Ops in the model \w+ optimization\n(.*)", re.DOTALL)
 
 
@@ -68,6 +68,7 @@ def export_graph_model(
         with _sentences(source, signature):
             converter.convert_tf_saved_model(str(source), str(new), signature_def=signature)
         model = json.loads((new / "model.json").read_text(encoding="utf-8"))
+        graph_model_fusions.take_apart(model["modelTopology"])
         _name_inputs_and_outputs(model, function)
         if quantize is not None:
             _quantize(model, new, quantize)

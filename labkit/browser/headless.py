@@ -44,7 +44,7 @@ def run(
         args: JSON values; numpy arrays arrive as ``{data: TypedArray, shape: [...]}``.
         backend: ``wasm``, ``cpu``, ``webgl``, ``webgpu``, or None: then `tf` is undefined, and the script may
             ``import ... from '@litertjs/core'``.
-        timeout: seconds for all of it.
+        timeout: seconds from when its page is opened; the browser's start is not counted.
         browser: the program, by default what `labkit.browser.find_browser` finds.
         on_progress: called in this thread with each message that the script reported, in order.
 

@@ -13,9 +13,7 @@ from typing import Any
 from labkit.browser import layers_model_options as options
 from labkit.browser import layers_model_special as special
 from labkit.browser.layers_model_refusals import TFJS, class_refusal, refusal
-
-Shapes = Sequence[Sequence[int | None]]
-Written = tuple[str, dict[str, Any]]
+from labkit.browser.layers_model_special import Shapes, Written
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from labkit.browser import layers_model_graph as graph
-from labkit.browser.layers_model_config import Shapes, write_layer
+from labkit.browser.layers_model_config import write_layer
 from labkit.browser.layers_model_gradients import acts_in_training, check_gradient
 from labkit.browser.layers_model_masks import check_masks
 from labkit.browser.layers_model_options import plain
 from labkit.browser.layers_model_refusals import TFJS, refusal
+from labkit.browser.layers_model_special import Shapes
 from labkit.errors import ModelConversionError
 
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]*")  # isValidTensorName in tfjs-layers

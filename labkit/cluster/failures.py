@@ -67,3 +67,10 @@ def missing_peers(missing: Collection[TaskProcess], tasks: Collection[TaskProces
         f"{lines}",
         logs[0][1],
     )
+
+
+def not_done(tasks: Collection[TaskProcess], seconds: float) -> ClusterError:
+    """The error that says how far each of `tasks` was after so many seconds."""
+    steps = [(task, task.progress()[0]) for task in tasks]
+    lines = [f"{task.task}  {task.state()}, {'no step' if step is None else f'step {step}'}" for task, step in steps]
+    return ClusterError("\n".join([f"The cluster was not done after {seconds:g} s:", *lines]))

@@ -151,7 +151,7 @@ class Relays:
         """Tasks behind a relay are in this machine's own network. (`Namespaces` have one for each.)"""
 
     def traffic(self) -> dict[Task, Traffic]:
-        """What went over each task's link since `open`; after `close`, until then.
+        """What went over each task's link since `open`; after `stop`, until then.
 
         Raises:
             ClusterError: the relay is gone.
@@ -161,7 +161,7 @@ class Relays:
             self._last = {task: Traffic(*counts[str(task)]) for task in self._last}
         return self._last.copy()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """End the relay and all connections. Calling it again does nothing."""
         if not self._process:
             return
@@ -177,7 +177,7 @@ class Relays:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        self.stop()
 
     def _ask(self, do: str, *arguments: object) -> Any:
         if not self._process:

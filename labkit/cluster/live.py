@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from labkit import show
 from labkit.cluster.task_process import TaskProcess
@@ -30,7 +30,8 @@ class LiveView:
         self._in_notebook = _runs_in_a_kernel()
         self._nobody_looks = not stream and not (_can_draw() and (show.is_watched() or not self._in_notebook))
         self._next = time.monotonic() + (0.0 if stream else _PATIENCE_SECONDS)
-        self._shown_lines = 0
+        self._shown_lines = 0  # in a terminal
+        self._shown: Any = None  # in a notebook: what stands for the table there
         self._read: dict[Path, int] = {}  # bytes of each log
 
     def __enter__(self) -> Self:
@@ -50,11 +51,12 @@ class LiveView:
         if self._stream:
             self._print_new_lines()
         elif self._in_notebook:
-            from IPython.display import clear_output, display
+            from IPython.display import display
 
-            clear_output(wait=True)
-            display(self._table())
-            self._shown_lines = 1
+            if self._shown is None:
+                self._shown = display(self._table(), display_id=True)
+            else:
+                self._shown.update(self._table())
         elif sys.stderr.isatty():
             text = self._table().to_string()
             self._take_away()
@@ -67,11 +69,10 @@ class LiveView:
             print("[labkit]", text, flush=True)
 
     def _take_away(self) -> None:
-        if self._shown_lines and self._in_notebook:
-            from IPython.display import clear_output
-
-            clear_output()
-        elif self._shown_lines:
+        if self._shown is not None:  # `clear_output` would take away what the cell has printed, too
+            self._shown.update({"text/html": "", "text/plain": ""}, raw=True)
+            self._shown = None
+        if self._shown_lines:
             print(f"\x1b[{self._shown_lines}A\x1b[J", end="", file=sys.stderr, flush=True)
         self._shown_lines = 0
 
@@ -86,11 +87,13 @@ class LiveView:
 
     def _new_lines(self, task: TaskProcess, at_the_end: bool) -> list[str]:
         lines = []
-        for path in task.log_paths():
+        paths = task.log_paths()
+        for path in paths:
             with open(path, "rb") as log:
                 log.seek(self._read.get(path, 0))
                 new = log.read()
-            whole = new if at_the_end else b"".join(new.rpartition(b"\n")[:2])
+            ended = at_the_end or path != paths[-1]  # of a task that was started again only the last log grows
+            whole = new if ended else b"".join(new.rpartition(b"\n")[:2])
             self._read[path] = self._read.get(path, 0) + len(whole)
             lines += re.split("\r?\n", whole.decode(errors="replace").removesuffix("\n")) if whole else []
         return lines

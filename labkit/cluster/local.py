@@ -71,7 +71,7 @@ class LocalCluster:
             arguments: the script's command line.
             env: environment variables on top of this process's own.
             folder: the tasks' working folder; None: a new one.
-            links: how the tasks reach each other, if not at this machine's speed. They are opened here, and closed at
+            links: how the tasks reach each other, if not at this machine's speed. They are opened here, and stopped at
                 the end.
             peers_timeout: seconds after which a task that never came is an error, if the others wait for it.
             gpu: whether tasks may see GPUs; starting takes longer then.
@@ -94,8 +94,8 @@ class LocalCluster:
             self.addresses = {task: port.address for task, port in ports.items()}
             self.links = links
             if links is not None:
-                undo.enter_context(links)
                 self.addresses = links.open(self.addresses)
+                undo.callback(links.stop)
             self._tasks = {task: self._process(task, arguments, dict(env or {}), gpu) for task in spec.tasks}
             self._at_the_end = undo.pop_all()
         self._peers_timeout = peers_timeout
@@ -189,9 +189,9 @@ class LocalCluster:
         Tasks that `kill` is to end at a step are ended meanwhile.
 
         Args:
-            types: as in ``"chief", "evaluator"``. None: chief and workers; if there are a chief and parameter servers,
-                the chief alone, for then workers serve it and do not end. An evaluator may look for checkpoints for
-                ever, so it is waited for only by name.
+            types: as in ``"chief", "evaluator"``. Without any: chief and workers; if there are a chief and parameter
+                servers, the chief alone, for then workers serve it and do not end. An evaluator may look for
+                checkpoints for ever, so it is waited for only by name.
             timeout: seconds; None: as long as it takes.
             restarts: how many times all tasks that train are started again when one of them crashed or was killed, as
                 platforms do it; the script has to begin where its last checkpoint was. An evaluator is started alone.
@@ -200,7 +200,7 @@ class LocalCluster:
         Raises:
             ClusterError: a task crashed; a task never came and the others wait for it; all that are still waited for
                 were killed, and nobody started them again; or the time is over.
-            ValueError: there is no such type.
+            ValueError: there is no such type, or no task of it.
         """
         awaited = [task for task in self._tasks.values() if task.task.type in (types or self.spec.deciding_types)]
         if unknown := [each for each in types if each not in TYPES]:
@@ -224,7 +224,7 @@ class LocalCluster:
                     failures.check_for_missing_peers(trains, self._peers_timeout)
                     next_look = time.monotonic() + _LOOK_FOR_PEERS_SECONDS
                 if timeout is not None and time.monotonic() - start > timeout:
-                    raise ClusterError(f"The cluster was not done after {timeout:g} s:\n{self.table().to_string()}")
+                    raise failures.not_done(self._tasks.values(), timeout)
                 view.update()
                 time.sleep(_LOOK_SECONDS)
             for task, step in self._planned:

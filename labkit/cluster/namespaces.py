@@ -80,17 +80,21 @@ class Namespaces:
         hosts = {task: f"10.77.{number // 250}.{number % 250 + 1}" for number, task in enumerate(tasks)}
         rows = [[f"{hosts[task]}/16", rate and rate * 1e6 / 8] for task, rate in self._limits.of(tasks).items()]
         script = [sys.executable, "-P", namespace_process.__file__, json.dumps(rows)]
+        self._last = {}
         command = ["unshare", "--user", "--map-root-user", "--net", *script]
         try:
             self._process = processes.start(command, name="networks")
             ready = self._process.wait_for_log(r"^ready (.*)\n", _START_SECONDS)
+            self._inside = dict(zip(tasks, json.loads(ready[1]), strict=True))
         except ProcessError as error:
-            self.close()
+            self.stop()
             raise EnvironmentProblem(
                 "this machine does not let us give tasks networks of their own; labkit.cluster.links.Relays needs no "
                 f"rights. {error}"
             ) from error
-        self._inside = dict(zip(tasks, json.loads(ready[1]), strict=True))
+        except BaseException:  # Ctrl-C
+            self.stop()
+            raise
         self._last = dict.fromkeys(tasks, Traffic(0, 0))
         return {task: f"{host}:{_PORT}" for task, host in hosts.items()}
 
@@ -98,7 +102,7 @@ class Namespaces:
         """Nothing to do: who is in a task's network is that task. (`Relays` have to be told.)"""
 
     def entrance(self, task: Task) -> tuple[str, str]:
-        """The files that stand for the task's namespaces, for `labkit.network_namespace.enter`; good until `close`."""
+        """The files that stand for the task's namespaces, for `labkit.network_namespace.enter`; good until `stop`."""
         if not self._process:
             raise ValueError("these networks are not open")
         if task not in self._inside:
@@ -112,7 +116,7 @@ class Namespaces:
         return ["nsenter", f"--user={user}", f"--net={network}", "--preserve-credentials", "--", *argv]
 
     def traffic(self) -> dict[Task, Traffic]:
-        """What went over each task's link since `open`; after `close`, until then.
+        """What went over each task's link since `open`; after `stop`, until then.
 
         Raises:
             ClusterError: somebody ended the networks.
@@ -128,7 +132,7 @@ class Namespaces:
                 self._last[task] = Traffic(int(received), int(sent))
         return self._last.copy()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Let the networks go; tasks that still run in there are cut off. Calling it again does nothing."""
         if not self._process:
             return
@@ -141,7 +145,7 @@ class Namespaces:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        self.stop()
 
 
 def _needs(*programs: str) -> None:

@@ -150,8 +150,8 @@ class Relay:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER)
             server.setblocking(False)
             await self._identify(connection)
+            self._connections.append(connection)  # before the next wait, for `know` identifies those that are here
             await asyncio.get_running_loop().sock_connect(server, real)
-            self._connections.append(connection)
             await self._carry(connection, client, server)
         except* OSError:  # nobody listens, or an end broke off: the other one sees "connection reset" too
             for end in ends:

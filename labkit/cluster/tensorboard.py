@@ -1,5 +1,6 @@
 """TensorBoard beside the notebook, as a process of its own that ends with it."""
 
+import os
 from pathlib import Path
 from typing import Self
 
@@ -7,10 +8,13 @@ from labkit import preloaded
 from labkit.errors import EnvironmentProblem, ProcessError
 
 _READY = r"http://[\d.]+:\d+/"
+_shown: dict[str, "TensorBoard"] = {}  # those that run, by folder
 
 
 class TensorBoard:
     """A TensorBoard that runs until `stop`, the end of its ``with`` block, or the end of this Python process.
+
+    Started again for the same folder, as from a re-run cell, it replaces the one that was started before.
 
     Attributes:
         DRAWN: a JavaScript expression that is true once its page of scalars (``url`` + ``#scalars``) shows a curve.
@@ -36,7 +40,11 @@ class TensorBoard:
         """
         command = ["-m", "tensorboard.main", "--logdir", str(folder), "--host", "127.0.0.1", "--port", "0"]
         command += ["--reload_interval", str(reload_seconds)]
+        self._folder = os.path.abspath(folder)
+        if earlier := _shown.get(self._folder):
+            earlier.stop()
         self._process = preloaded.start(command, name="tensorboard")
+        _shown[self._folder] = self
         try:
             self.url = self._process.wait_for_log(_READY, timeout).group()
         except ProcessError as error:
@@ -51,6 +59,8 @@ class TensorBoard:
     def stop(self) -> None:
         """End it. Calling it again does nothing."""
         self._process.stop(grace=1.0)
+        if _shown.get(self._folder) is self:
+            del _shown[self._folder]
 
     def __enter__(self) -> Self:
         return self

@@ -9,13 +9,13 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from labkit.errors import needs_extra
 
-with needs_extra("labkit.parallel", "labs"):
+if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("worker", "read", "applied_at", "staleness", "applied", "loss", "seconds", "waited")
@@ -43,7 +43,12 @@ class History:
         Args:
             steps: of the workers, one for each gradient.
             versions: of a chief that aggregates, one for each version: which workers' gradients were ``used``.
+
+        Raises:
+            EnvironmentProblem: pandas is not installed.
         """
+        with needs_extra("labkit.parallel.History", "labs"):  # only here: a task that writes records needs no tables
+            import pandas as pd
         self._table = pd.DataFrame(steps, columns=list(COLUMNS))
         if used := {record["read"]: record["used"] for record in versions}:
             pairs = zip(self._table["worker"], self._table["read"], strict=True)
@@ -67,7 +72,7 @@ class History:
         ]
         return cls([one for one in records if "worker" in one], [one for one in records if "used" in one])
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row for each gradient that a worker made.
 
         Columns: `worker`; `read`, the version whose values it is of; `applied_at`, the version that it met;
@@ -81,6 +86,6 @@ class History:
         table = self._table if worker is None else self._table[self._table["worker"] == worker]
         return table["staleness"].to_numpy()
 
-    def loss_curve(self) -> pd.Series:
+    def loss_curve(self) -> "pd.Series":
         """The loss by version, as workers have read it; versions that nobody has read are missing."""
         return self._table.groupby("read")["loss"].mean()

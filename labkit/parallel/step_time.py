@@ -58,7 +58,7 @@ def at_once(
     Raises:
         ValueError: a number is out of its range.
     """
-    _check(workers=workers, rate=rate, servers=servers)
+    _check(workers=workers, rate=rate, servers=servers, latency=latency, worker_rate=worker_rate)
     slowest = max(workers / (servers * rate), 1 / worker_rate)  # seconds for a byte of every worker
     return step.compute + (step.down + step.up) * slowest + 2 * latency
 
@@ -74,7 +74,7 @@ def by_themselves(step: Step, workers: int, rate: float, *, servers: int = 1, la
 
     Args and errors are those of `at_once`; the workers' own links are no limit here.
     """
-    _check(workers=workers, rate=rate, servers=servers)
+    _check(workers=workers, rate=rate, servers=servers, latency=latency)
     alone = [step.down / (servers * rate), step.up / (servers * rate)]
     waiting = [0.0, 0.0]  # how many workers use each direction, on average
     seconds = 0.0
@@ -128,12 +128,17 @@ def ring(step: Step, workers: int, rate: float, *, latency: float = 0.0) -> floa
     Raises:
         ValueError: a number is out of its range.
     """
-    _check(workers=workers, rate=rate)
+    _check(workers=workers, rate=rate, latency=latency)
     return step.compute + ring_bytes(step.up, workers) / rate + 2 * (workers - 1) * latency
 
 
 def _check(**numbers: float) -> None:
     for name, value in numbers.items():
-        if not value > 0 or (name != "rate" and value != int(value)):
-            wanted = "bytes per second above 0" if name == "rate" else "a whole number, 1 or more"
+        if name in ("rate", "worker_rate"):
+            fits, wanted = value > 0, "bytes per second above 0"
+        elif name == "latency":
+            fits, wanted = 0 <= value < math.inf, "seconds, 0 or more"
+        else:
+            fits, wanted = 1 <= value < math.inf and value == int(value), "a whole number, 1 or more"
+        if not fits:
             raise ValueError(f"{name} is {value}; it is {wanted}")

@@ -52,6 +52,10 @@ class Plan:
             raise ValueError(f'mode is {self.mode!r}; it is "sync" or "async"')
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}; give the version to stop at, 1 or more")
+        if not 0 <= self.warm_up <= self.steps:
+            raise ValueError(f"warm_up is {self.warm_up}; give a version from 0 to steps, which is {self.steps}")
+        if self.required is not None and self.required < 1:
+            raise ValueError(f"required is {self.required}; give 1 or more gradients, or None for all workers'")
 
 
 def train(mode: str = "async", **options: Any) -> None:

@@ -41,10 +41,12 @@ def enter(groups: int) -> str:
     """
     cluster, task, index = read_tf_config()
     servers, workers = cluster["ps"], cluster.get("worker", [])
-    if groups < 1 or len(servers) != groups + 1 or not workers or len(workers) % groups:
+    others = cluster.keys() - {"ps", "worker"}
+    if groups < 1 or len(servers) != groups + 1 or not workers or len(workers) % groups or others:
+        has = ", ".join(f"{kind}={len(addresses)}" for kind, addresses in cluster.items())
         raise ClusterError(
-            f"the cluster has ps={len(servers)} and worker={len(workers)}; {groups} groups need ps={groups + 1}, a "
-            "root and one for each, and as many workers in each"
+            f"the cluster has {has}; {groups} groups need ps={groups + 1}, a root and one for each, as many workers in "
+            "each, and no others"
         )
     each = len(workers) // groups
     if (task, index) == ("ps", 0):

@@ -1,6 +1,7 @@
 """A browser that is operated from Python: pages are opened, looked at, clicked, typed into."""
 
 import contextlib
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from labkit import processes
 from labkit.browser import PageServer
 from labkit.browser.devtools import Browser
-from labkit.errors import BrowserError
+from labkit.errors import BrowserError, ProcessError
 
 PAGE = b"""
 const log = (text) => { document.body.dataset.log = (document.body.dataset.log ?? '') + text + ' '; };
@@ -104,14 +105,42 @@ def test_nothing_is_left_of_a_browser_and_it_listens_to_nobody() -> None:
     with Browser() as browser:
         mine = [psutil.Process(browser.pid), *psutil.Process(browser.pid).children(recursive=True)]
         assert len(mine) > 1
+        gone_or_in_the_sandbox = (psutil.NoSuchProcess, psutil.AccessDenied)  # root alone may look into that
         for process in mine:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(*(gone_or_in_the_sandbox if process.pid != browser.pid else ())):
                 assert [c for c in process.net_connections("tcp") if c.status == "LISTEN"] == []
         tab = browser.open("about:blank")
     assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in mine)
     assert psutil.Process().num_fds() <= descriptors
     with pytest.raises(BrowserError):
         tab.evaluate("1")
+
+
+def test_a_browser_that_cannot_be_started_leaves_no_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes.folder()
+    descriptors = psutil.Process().num_fds()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ProcessError("no more processes")
+
+    monkeypatch.setattr(processes, "start", refuse)
+    with pytest.raises(ProcessError, match="no more processes"):
+        Browser()
+    assert psutil.Process().num_fds() == descriptors
+
+
+def test_it_works_beside_more_than_a_thousand_open_files() -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("so many files may not be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while stack.enter_context(open(os.devnull, "rb")).fileno() < 1024:
+            pass
+        with Browser() as browser:
+            assert browser.version
 
 
 def test_a_browser_that_ends_is_an_error(tmp_path: Path) -> None:

@@ -391,6 +391,8 @@ def test_what_is_wrong_is_said_in_words(
         assert words in tab.evaluate(TROUBLE)
         assert tab.evaluate("document.querySelector('.lk-trouble').getAttribute('role')") == "alert"
         assert tab.evaluate(SETTLED)
+        if "10 numbers" in words:  # what it runs on can still be chosen
+            assert not tab.evaluate("document.querySelector('select').disabled")
 
 
 def test_the_page_lives_in_a_shadow_root_and_leaves_nothing(tab: Tab) -> None:
@@ -415,6 +417,33 @@ def test_the_page_lives_in_a_shadow_root_and_leaves_nothing(tab: Tab) -> None:
     assert "Draw a digit" in got["text"] and got["theme"] == "dark"
     assert got["lite"] == "LiteRT.js (not here: not inside a notebook)"
     assert got["tensors"] > tensors and got["after"] == tensors and got["left"] == 0
+
+
+def test_what_it_runs_on_can_be_chosen_once_the_model_is_there(tab: Tab) -> None:
+    got = tab.evaluate(
+        """(async () => {
+          const { mount } = await import('./page/draw/draw.js');
+          const { useBackend } = await import('./page/backends.js');
+          const host = document.body.appendChild(document.createElement('div'));
+          const root = host.attachShadow({ mode: 'open' });
+          let asked;
+          let go;
+          const [begun, gate] = [new Promise((done) => { asked = done; }), new Promise((done) => { go = done; })];
+          const bytes = async (name) => { asked(); await gate; return (await fetch('files/' + name)).arrayBuffer(); };
+          const json = async (name) => (await fetch('files/' + name)).json();
+          const page = mount(root, { files: { bytes, json }, useBackend });
+          await begun;
+          const select = root.querySelector('select');
+          const early = select.disabled;
+          go();
+          await page.ready;
+          const late = select.disabled;
+          await page.unmount();
+          host.remove();
+          return [early, late];
+        })()"""
+    )
+    assert got == [True, False]
 
 
 def test_the_page_asks_nobody_else(opened: Tab, server: PageServer) -> None:

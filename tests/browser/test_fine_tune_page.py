@@ -98,6 +98,12 @@ def add_given(tab: Tab, count: int) -> None:
     tab.click_button("Add given examples")
 
 
+def train_button(tab: Tab) -> list[bool | str]:
+    """Whether it is disabled, and what stands beside it."""
+    button = "[...document.querySelectorAll('button')].find((each) => each.textContent === 'Train')"
+    return tab.evaluate(f"[{button}.disabled, document.querySelector('.lk-ft-go .lk-note').textContent]")
+
+
 def figures(tab: Tab) -> list[list[str]]:
     """The table beside the charts: a row for each epoch, below its head."""
     rows = "[...document.querySelector('.lk-ft-charts + details table').rows]"
@@ -245,10 +251,67 @@ def test_what_is_wrong_is_said_in_words(files, browser: Browser):
         tab = browser.open(server.url)
         said = tab.wait_for("document.querySelector('[role=alert]')?.textContent")
         assert "model.json could not be read: the server answered 404" in said
+        assert train_button(tab) == [True, "The model could not be read."]
+        add_given(tab, 2)
+        assert train_button(tab) == [True, "The model could not be read."]
         tab.click(".lk-ft-classes summary")
         tab.click_button("Add a class")
         assert "needs a name" in tab.wait_for("document.querySelector('[role=alert]').textContent")
         tab.close()
+
+
+def test_a_model_that_takes_other_pictures_is_not_trained(files, browser: Browser, tmp_path):
+    other = keras.Sequential([keras.Input([16, 16, 1]), keras.layers.Flatten(), keras.layers.Dense(5, "softmax")])
+    with PageServer("fine_tune", files={**files, "model": export_layers_model(other, tmp_path / "model")}) as server:
+        tab = browser.open(server.url)
+        said = tab.wait_for("document.querySelector('[role=alert]')?.textContent")
+        assert "the model takes [16,16,1]; this page gives it [32,32,1]" in said
+        add_given(tab, 2)
+        assert train_button(tab) == [True, "The model could not be read."]
+        tab.close()
+
+
+SLOWLY = """
+import { useBackend } from './page/backends.js';
+import { mount } from './page/fine_tune/fine_tune.js';
+
+export default async function () {
+  const root = document.body.appendChild(document.createElement('div'));
+  let go;
+  const gate = new Promise((done) => { go = done; });
+  const read = (name) => fetch(`files/${name}`);
+  const files = {
+    bytes: async (name) => { await gate; return (await read(name)).arrayBuffer(); },
+    json: async (name) => (await read(name)).json(),
+  };
+  const page = mount(root, { files, useBackend, base: null });
+  const button = (words) => [...root.querySelectorAll('button')].find((each) => each.textContent === words);
+  const seen = () => [button('Train').disabled, root.querySelector('.lk-ft-go .lk-note').textContent];
+  while (!button('Train')) await new Promise((done) => { setTimeout(done, 10); });
+  button('Add given examples').click();
+  const early = seen();
+  go();
+  await page.ready;
+  return [early, seen()];
+}
+"""
+
+
+def test_there_is_no_training_before_the_model_is_there(files):
+    assert run(SLOWLY, files=files, timeout=60) == [[True, "The model is being read …"], [False, ""]]
+
+
+def test_what_is_drawn_during_a_training_is_kept_afterwards(page):
+    tab, _, _ = page
+    keep = "document.querySelector('.lk-button-main')"
+    add_given(tab, 100)
+    set_number(tab, "Epochs", 100)
+    tab.click_button("Train")
+    draw(tab, "5")
+    assert tab.evaluate(f"[{keep}.textContent, {keep}.disabled, {IDLE}]") == ["Keep as “5”", True, False]
+    tab.click_button("Stop")
+    tab.wait_for(IDLE)
+    assert not tab.evaluate(f"{keep}.disabled")
 
 
 IN_NOTEBOOK = """

@@ -3,8 +3,11 @@
 All models are asked in one run of a browser.
 """
 
+import base64
 import json
+import os
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +20,7 @@ import tensorflow as tf
 
 from labkit import data, models
 from labkit.browser import export_graph_model, run
+from labkit.browser.graph_model_fusions import take_apart
 from labkit.errors import EnvironmentProblem, ModelConversionError
 from labkit.export import export
 
@@ -144,6 +148,13 @@ def written(inputs: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
+def with_onednn(saved_model: Path, folder: Path) -> None:
+    """Export in a process in which TensorFlow computes, and therefore fuses, as it does by itself on most machines."""
+    program = "import sys; from labkit.browser import export_graph_model; export_graph_model(*sys.argv[1:])"
+    command = [sys.executable, "-c", program, str(saved_model), str(folder)]
+    subprocess.run(command, check=True, env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"}, timeout=100)
+
+
 @pytest.fixture(scope="module")
 def folders(convolutional, penguins, signatures, tmp_path_factory) -> dict[str, Path]:
     """The exported models by name."""
@@ -154,6 +165,8 @@ def folders(convolutional, penguins, signatures, tmp_path_factory) -> dict[str, 
     }
     for name in ("alike", "loop", "looked_up"):
         found[name] = export_graph_model(signatures, root / name, signature=name)
+    found["convolutional onednn"] = root / "onednn"
+    with_onednn(convolutional, root / "onednn")
     for quantize in STEPS:
         found[f"convolutional {quantize}"] = export_graph_model(
             convolutional, root / f"convolutional_{quantize}", quantize=quantize
@@ -206,6 +219,30 @@ def test_answers_are_those_of_python(name, backend, in_the_browser, request) -> 
     found = in_the_browser[name][backend]
     assert list(found) == ["only"], "a single output is not an object of tensors"
     np.testing.assert_allclose(found["only"], wanted, rtol=0, atol=TOLERANCES[backend])
+
+
+def test_what_onednn_fuses_runs_in_the_browser_too(in_the_browser) -> None:
+    wanted, found = (in_the_browser[name]["wasm"]["only"] for name in ("convolutional", "convolutional onednn"))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCES["wasm"])
+
+
+def fused(*names: str) -> dict[str, Any]:
+    """A node of a graph as model.json has it."""
+    attributes = {"fused_ops": {"list": {"s": [base64.b64encode(name.encode()).decode() for name in names]}}, "T": {}}
+    return {"name": "dense", "op": "_FusedMatMul", "input": ["x", "w", "b"], "attr": attributes}
+
+
+def test_a_fused_tanh_is_an_op_of_its_own_again() -> None:
+    topology = {"node": [fused("BiasAdd", "Tanh")], "library": {"function": [{"nodeDef": [fused("BiasAdd", "Tanh")]}]}}
+    take_apart(topology)
+    product = {**fused("BiasAdd"), "name": "dense/before_tanh"}
+    tanh = {"name": "dense", "op": "Tanh", "input": ["dense/before_tanh"], "attr": {"T": {}}}
+    assert topology == {"node": [product, tanh], "library": {"function": [{"nodeDef": [product, tanh]}]}}
+
+
+def test_what_is_fused_and_cannot_be_taken_apart_is_refused_with_a_way_out() -> None:
+    with pytest.raises(ModelConversionError, match=r"fused dense with _FusedHardSwish.*TF_ENABLE_ONEDNN_OPTS=0"):
+        take_apart({"node": [fused("BiasAdd", "Relu6"), fused("BiasAdd", "_FusedHardSwish")]})
 
 
 @pytest.mark.parametrize("backend", TOLERANCES)

@@ -37,12 +37,26 @@ async function oneHead(tf, base, data, options) {
   return { model, history, head: headOf(model) };
 }
 
-async function frozenByFit(tf, data, guarded, freezing, outer = 'sequential') {
+function newInner(tf) {
   const l = tf.layers;
   const inner = tf.sequential({ layers: [
     l.conv2d({ inputShape: [8, 8, 1], filters: 4, kernelSize: 3, activation: 'relu' }), l.batchNormalization(),
   ] });
-  const rest = [l.flatten(), l.dense({ units: 5, activation: 'softmax' })];
+  return [inner, [l.flatten(), l.dense({ units: 5, activation: 'softmax' })]];
+}
+
+async function innerByTrainAll(tf, data) {
+  const [inner, rest] = newInner(tf);
+  const model = tf.sequential({ layers: [inner, ...rest] });
+  freeze(inner); // as a base is while a new head is trained
+  const seen = () => inner.layers.flatMap((layer) => layer.getWeights().map((w) => w.dataSync()));
+  const before = seen();
+  await trainAll(tf, model, data, ROUND);
+  return { before, after: seen() };
+}
+
+async function frozenByFit(tf, data, guarded, freezing, outer = 'sequential') {
+  const [inner, rest] = newInner(tf);
   const input = tf.input({ shape: [8, 8, 1] });
   const model = outer === 'sequential' ? tf.sequential({ layers: [inner, ...rest] })
     : tf.model({ inputs: input, outputs: [inner, ...rest].reduce((x, layer) => layer.apply(x), input) });
@@ -128,6 +142,7 @@ export default async function ({ tf, args, report }) {
   answer.frozen.unguarded = await frozenByFit(tf, data, false, freeze);
   answer.frozen.sequential = await frozenByFit(tf, data, true, freeze);
   answer.frozen.functional = await frozenByFit(tf, data, true, wholly, 'functional');
+  answer.inner = await innerByTrainAll(tf, data);
   answer.frozen.free = await frozenByFit(tf, data, true, () => {});
   return answer;
 }
@@ -196,6 +211,12 @@ def test_training_all_layers_goes_on_from_there(answer):
     kernel, bias, gamma, beta, mean, variance, *second = changed
     assert kernel and bias and all(second) and not any([gamma, beta, mean, variance])
     assert equal(*answer["all"]["statistics"])
+
+
+def test_training_all_layers_frees_a_model_inside_but_not_its_batch_normalization(answer):
+    inner = answer["inner"]
+    kernel, bias, *norm = [not np.array_equal(a, b) for a, b in zip(inner["before"], inner["after"], strict=True)]
+    assert kernel and bias and norm == [False] * 4
 
 
 def test_every_epoch_is_reported_when_it_is_over(answer, reported):

@@ -222,10 +222,25 @@ def test_a_killed_task_breaks_its_own_connections_only(fresh):
             assert other.recv(1) == bytes(1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue keeps who connects waiting on Linux")
+def test_who_is_made_known_while_the_relay_still_connects_for_him_is_no_stranger(fresh):
+    host, port = fresh[A].split(":")
+    with socket.create_server((host, int(port)), reuse_port=True, backlog=0) as server, Relays({}) as relays:
+        addresses, relay = relays.open(fresh), psutil.Process(relays._process.pid)
+        with connected(fresh[A]), connected(addresses[A]) as client:  # the first one fills the queue
+            until(lambda: psutil.CONN_SYN_SENT in [each.status for each in relay.net_connections("tcp")])
+            relays.know(B, os.getpid())
+            server.accept()[0].close()  # now there is room for the relay
+            with server.accept()[0] as end:
+                client.sendall(b"words")
+                assert end.recv(5) == b"words"
+                until(lambda: relays.traffic()[B] == Traffic(5, 0))
+
+
 def test_closing_ends_transfers_and_leaves_no_process(slow, peers):
     process = psutil.Process(slow._process.pid)
-    slow.close()
-    slow.close()
+    slow.stop()
+    slow.stop()
     peers[0].wait("failed")
     assert not process.is_running()
     assert slow.traffic()[B].received_bytes > LINE

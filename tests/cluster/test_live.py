@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import IPython
 import pytest
@@ -54,12 +55,19 @@ def test_without_pandas_somebody_waits_without_a_table(
 def test_a_notebook_s_table_takes_the_place_of_the_one_before_where_somebody_looks(
     clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, watched: bool, shown: list[str]
 ) -> None:
-    output: list[str] = []
+    output = ["printed before; "]
+
+    def display(table: Any, display_id: bool) -> SimpleNamespace:
+        output.append(table["made"].item())
+        return SimpleNamespace(update=update)
+
+    def update(table: Any, raw: bool = False) -> None:
+        output[1] = table["text/plain"] + table["text/html"] if raw else table["made"].item()
+
     monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel="runs this"))
-    monkeypatch.setattr("IPython.display.display", lambda table: output.append(table["made"].item()))
-    monkeypatch.setattr("IPython.display.clear_output", lambda wait=False: output.clear())
+    monkeypatch.setattr("IPython.display.display", display)
     monkeypatch.setattr(show, "is_watched", lambda: watched)
-    assert seen(clock, lambda: "".join(output)) == shown
+    assert seen(clock, lambda: "".join(output)) == [f"printed before; {each}" for each in shown]
 
 
 def test_lines_are_shown_with_the_task_s_name_as_they_come(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

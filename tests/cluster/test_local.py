@@ -279,6 +279,15 @@ def test_who_was_never_started_is_not_waited_for(tmp_path: Path) -> None:
     cluster.stop()
 
 
+def test_who_was_not_done_in_time_is_said_without_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    program = wrote(tmp_path, "import time\nprint('step 7')\ntime.sleep(600)")
+    with LocalCluster(ClusterSpec(chief=1), program) as cluster:
+        wait_until(lambda: cluster.step("chief") == 7)
+        with pytest.raises(ClusterError, match=r"not done after 0 s:\nchief 0  starting, step 7$"):
+            cluster.wait(timeout=0.0)
+
+
 def test_a_given_folder_stays(tmp_path: Path) -> None:
     text = "import os\nopen('result.txt', 'w').write(os.environ['TF_CONFIG'])"
     with LocalCluster(ClusterSpec(chief=1), wrote(tmp_path, text), folder=tmp_path / "run") as cluster:

@@ -12,6 +12,7 @@ import pytest
 from labkit.cluster.namespaces import Namespaces, available
 from labkit.cluster.spec import Task
 from labkit.errors import ClusterError, EnvironmentProblem
+from labkit.processes import ManagedProcess
 
 from .peers import Peer, peer, until
 
@@ -131,8 +132,8 @@ def test_closing_leaves_nothing(links):
     with started(links, A, addresses) as a:
         assert len(holders(inside)) == 1
         holder = psutil.Process(links._process.pid)
-        links.close()
-        links.close()
+        links.stop()
+        links.stop()
         assert not holder.is_running()
         until(lambda: "e0" not in Path(f"/proc/{a.pid}/net/dev").read_text())  # cut off
         a.order(addresses[B], 1, 1)
@@ -145,6 +146,21 @@ def test_networks_that_somebody_ended_are_said_so(links):
     os.kill(links._process.pid, signal.SIGKILL)
     with pytest.raises(ClusterError, match="networks have ended"):
         until(lambda: not links.traffic())
+
+
+def test_networks_whose_start_was_interrupted_are_let_go(links, monkeypatch):
+    started = []
+
+    def interrupted(process, *_):
+        started.append(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ManagedProcess, "wait_for_log", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        links.open([A])
+    assert not started[0].running
+    monkeypatch.undo()
+    assert links.open([A])
 
 
 CHILD = """

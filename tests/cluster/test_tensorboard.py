@@ -16,7 +16,7 @@ from labkit.waiting import wait_until
 TIMEOUT = 60.0
 # A process that can be killed. Its summaries come when TensorBoard is there already.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from labkit.cluster import ClusterSpec, LocalCluster, TensorBoard
 from labkit.errors import ProcessError
 
@@ -31,7 +31,8 @@ try:
     TensorBoard(folder, timeout=0.0)
 except ProcessError as error:
     late = str(error)
-board = TensorBoard(folder, reload_seconds=1)
+TensorBoard(folder)
+board = TensorBoard(os.path.relpath(folder), reload_seconds=1)
 with LocalCluster(ClusterSpec(chief=1), summarise, [folder]) as cluster:
     cluster.wait(timeout=60)
 print(json.dumps({"url": board.url, "late": late}), flush=True)
@@ -75,8 +76,8 @@ def test_summaries_that_come_later_are_shown(said: Any) -> None:
     assert [point[1:] for point in points] == [[1, 1.0], [2, 0.5], [4, 0.25]]
 
 
-def test_it_listens_on_loopback_only_and_one_that_was_late_is_gone(parent: subprocess.Popen[str], said: Any) -> None:
-    """What reads the files for it listens, too."""
+def test_it_listens_on_loopback_only_and_others_are_gone(parent: subprocess.Popen[str], said: Any) -> None:
+    """One that was late, and one that was replaced. What reads the files for it listens, too."""
     assert said["late"].startswith("tensorboard was not ready after 0 s.")
     address = ("127.0.0.1", urlsplit(said["url"]).port)
     [board] = [process for process in descendants(parent) if address in listening(process)]

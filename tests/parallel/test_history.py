@@ -86,6 +86,11 @@ def test_top_k_refuses_no_share(share):
         TopK(share)
 
 
+def test_who_only_writes_records_imports_no_pandas():
+    program = "import sys, labkit.parallel as p; p.Recorder('.', 'worker', 0); sys.exit('pandas' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_reading_a_history_imports_no_tensorflow():
     program = "import sys, labkit.parallel as p; p.History, p.TopK, p.keep_all; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -87,3 +87,14 @@ def test_numbers_out_of_range_are_refused():
         by_themselves(STEP, 2, 1, servers=0)
     with pytest.raises(ValueError, match="workers is 0"):
         two_levels(STEP, 0, 2, 1, 1)
+    with pytest.raises(ValueError, match="workers is inf; it is a whole number"):
+        ring_bytes(1.0, math.inf)
+    with pytest.raises(ValueError, match="worker_rate is 0; it is bytes per second above 0"):
+        at_once(STEP, 2, 1, worker_rate=0)
+
+
+@pytest.mark.parametrize("formula", [at_once, by_themselves, ring])
+@pytest.mark.parametrize("latency", [-1, math.nan, math.inf])
+def test_a_latency_is_a_number_of_seconds(formula, latency):
+    with pytest.raises(ValueError, match=f"latency is {latency}; it is seconds, 0 or more"):
+        formula(STEP, 2, 1, latency=latency)

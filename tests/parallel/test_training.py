@@ -18,7 +18,7 @@ train("sync", steps=45, required=1, compute_seconds=0, straggler={1: 0.2}, compr
 WRONG = """
 from labkit.errors import ClusterError
 from labkit.parallel import train
-for options in ({"mode": "both"}, {"steps": 0}, {"mode": "sync"}):
+for options in ({"mode": "both"}, {"steps": 0}, {"warm_up": 61}, {"required": 0}, {"mode": "sync"}):
     try:
         train(**options)
     except (ValueError, ClusterError) as error:
@@ -104,4 +104,6 @@ def test_what_does_not_fit_is_refused(tmp_path):
     log = run(WRONG, ClusterSpec(worker=1, ps=1), tmp_path)
     assert 'mode is \'both\'; it is "sync" or "async"' in log
     assert "steps is 0" in log
+    assert "warm_up is 61; give a version from 0 to steps, which is 60" in log
+    assert "required is 0; give 1 or more gradients" in log
     assert "the cluster has no chief to take the average" in log

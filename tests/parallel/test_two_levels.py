@@ -1,6 +1,7 @@
 """labkit.parallel.two_levels: what the workers of two groups saw in one real cluster."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -34,4 +35,6 @@ def test_a_group_gets_what_the_other_group_has_learned_with_its_own_step(saw):
 
 
 def test_a_cluster_that_does_not_fit_the_groups_is_refused(saw):
-    assert "4 groups need ps=5" in saw[0]["refused"]
+    too_few, with_a_chief = saw[0]["refused"]
+    assert "4 groups need ps=5" in too_few
+    assert re.search(r"the cluster has .*chief=1; 2 groups need .* and no others", with_a_chief)

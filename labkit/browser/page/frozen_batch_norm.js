@@ -32,6 +32,16 @@ export function freeze(layer) {
   layer.trainable = false;
 }
 
+/**
+ * Free a layer, or a model with all that is inside it, but for every BatchNormalization: that is frozen.
+ *
+ * @param {object} layer a layer or a layers model
+ */
+export function freeAllButBatchNorm(layer) {
+  layer.trainable = layer.getClassName() !== 'BatchNormalization';
+  inside(layer).forEach(freeAllButBatchNorm);
+}
+
 function visit(owner, around) {
   if (owner.getClassName() === 'BatchNormalization') {
     keep(owner, around);

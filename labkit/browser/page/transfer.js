@@ -5,7 +5,7 @@
  * "Data" is `{ x, labels }`: a tensor of examples, and the class number of each (an array). With the same data and the
  * same seed a training gives the same weights to the last bit, on cpu and wasm (unless the model has Dropout).
  */
-import { keepFrozenStatistics } from './frozen_batch_norm.js';
+import { freeAllButBatchNorm, keepFrozenStatistics } from './frozen_batch_norm.js';
 
 const BETAS = [0.9, 0.999];
 const EPSILON = 1e-7; // Keras's; TensorFlow.js may take 1e-4 on WebGL, and training would go another way there
@@ -63,7 +63,7 @@ export async function trainHead(tf, model, data, options = {}) {
  * @param {object} [options] as of `train`; learningRate is 0.001 unless given
  */
 export async function trainAll(tf, model, data, options = {}) {
-  for (const layer of model.layers) layer.trainable = layer.getClassName() !== 'BatchNormalization';
+  freeAllButBatchNorm(model);
   keepFrozenStatistics(model);
   return train(tf, model, data, { learningRate: 0.001, ...options });
 }

@@ -29,7 +29,7 @@ let ids = 0;
 
 class Choice {
   #options;
-  #select = make('select', 'lk-select');
+  #select = make('select', 'lk-select', { disabled: '' }); // until a model answers, or it is said why not
   #items = {};
   #gpus = {};
   #current = null;
@@ -57,7 +57,7 @@ class Choice {
       throw new Error(`${error.message}. The page needs a folder "model" with a model.json and its weights.`);
     });
     this.#read.milliseconds = performance.now() - start;
-    await this.#use('wasm');
+    await this.#use('wasm').finally(() => { this.#select.disabled = false; });
     await this.#findOut();
   }
 

@@ -1,5 +1,6 @@
 /** The page's last line: how long answers take, how large the model is, what it runs on. */
 import { make } from '../elements.js';
+import { size } from '../size.js';
 import { inWords } from './timings.js';
 
 const NAMES = { last: 'Last answer', median: 'Median', first: 'First answer', model: 'Model', library: 'Library', gpu: 'GPU' };
@@ -38,8 +39,4 @@ export function createFacts() {
       if (gpu) values.gpu.textContent = `${gpu.software ? 'none, the CPU plays it: ' : ''}${gpu.name || 'the browser keeps its name'}`;
     },
   };
-}
-
-function size(bytes) {
-  return bytes < 1e6 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }

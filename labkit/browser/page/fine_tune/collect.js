@@ -33,6 +33,7 @@ class Collector {
   #fillCount = make('input', 'lk-input lk-ft-number', { type: 'number', min: '1', max: '500', value: String(FILL) });
   #thumbs = make('div', 'lk-ft-thumbs', { role: 'img' });
   #stopWatching;
+  #busy = false; // one may draw then, and keep nothing
 
   constructor(parent, options) {
     this.#options = options;
@@ -63,6 +64,7 @@ class Collector {
   }
 
   set disabled(yes) {
+    this.#busy = yes;
     this.#choice.disabled = yes;
     for (const control of [this.#keep, this.#takeBack, this.#fill, this.#fillCount]) control.disabled = yes;
     if (!yes) {
@@ -116,7 +118,7 @@ class Collector {
   }
 
   #drawn() {
-    this.#keep.disabled = this.#pad.empty;
+    this.#keep.disabled = this.#busy || this.#pad.empty;
     this.#options.onDraw(this.#pad.empty ? null : this.#pad.bitmap());
   }
 

@@ -54,6 +54,7 @@ class FineTunePage {
   #result = null;
   #drawing = null;
   #asking = false;
+  #reading = 'The model is being read …'; // why there can be no training as long as there is no model
 
   constructor(root, context) {
     this.#context = context;
@@ -71,6 +72,8 @@ class FineTunePage {
       await this.#tuner.load(this.#context);
       this.#refresh();
     } catch (error) {
+      this.#reading = 'The model could not be read.';
+      if (this.#parts) this.#refresh();
       this.#say(error);
     } finally {
       this.#container.setAttribute('aria-busy', 'false');
@@ -112,11 +115,12 @@ class FineTunePage {
       examples, onTrouble, say: (words) => this.#tell(words),
       onChange: () => this.#refresh(), onDraw: (bitmap) => this.#drawn(bitmap),
     });
-    parts.training.missing = 'The model is being read …';
+    this.#refresh();
   }
 
   #refresh() {
-    if (!this.#running) this.#parts.training.missing = this.#parts.examples.missing;
+    const { training, examples } = this.#parts;
+    if (!this.#running) training.missing = this.#tuner.loaded ? examples.missing : this.#reading;
   }
 
   async #train(wish) {

@@ -1,5 +1,6 @@
 /** The page's own account of what it sent and received, and of what it cannot do. */
 import { make } from '../elements.js';
+import { size } from '../size.js';
 import { isPolicyInForce, RequestLog, tryToSend } from './network.js';
 
 const STRANGER = 'https://example.com/';
@@ -50,10 +51,6 @@ export function createPrivacy(parent, { alone, something }) {
 function inWords({ count, bytes, hosts, late }) {
   const since = `${late} since your first drawing`;
   return `${count} requests, ${size(bytes)} received, all to ${hosts.join(' and ')}; ${since}.`;
-}
-
-function size(bytes) {
-  return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 function fill(table, entries) {

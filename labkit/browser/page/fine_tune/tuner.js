@@ -26,10 +26,14 @@ export class Tuner {
     this.#tf = await useBackend('wasm');
     registerWasmGradients(this.#tf);
     this.#artifacts = artifacts;
-    this.#base = await this.#fresh();
-    const shape = JSON.stringify(this.#base.inputs[0].shape.slice(1));
+    const base = await this.#fresh();
+    const shape = JSON.stringify(base.inputs[0].shape.slice(1));
     const given = `[${SIDE},${SIDE},1]`;
-    if (shape !== given) throw new Error(`the model takes ${shape}; this page gives it ${given}`);
+    if (shape !== given) {
+      base.dispose();
+      throw new Error(`the model takes ${shape}; this page gives it ${given}`);
+    }
+    this.#base = base;
   }
 
   get loaded() {
