@@ -2,7 +2,7 @@
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,25 +21,50 @@ from labkit.bench.inputs import Inputs
 from labkit.bench.random_arrays import random_array
 from labkit.bench.signature_inputs import Input, random_inputs
 from labkit.bench.targets import GrpcTarget, RestTarget
+from labkit.errors import MeasurementFailed
 
 _ROWS = (1, 4, 16, 64, 256, 1024)
 _MOST_VALUES = 2_000_000  # of sizes that nobody asked for: as JSON, some 40 MB
 _CLIENTS, _OPEN_CLIENTS = 8, 32
 
-Shown = Sequence[Table | str]
+Found = results.LoadResult | results.Phases | rest_against_grpc.Compared
 
 
 def main(argv: list[str]) -> int:
-    """The command: 0 when something was measured; wrong arguments end it with status 2."""
+    """The command: 0 when something was measured; wrong arguments end it with status 2.
+
+    Raises:
+        MeasurementFailed: nothing could be measured, or what was printed could not be saved.
+    """
     given = command_arguments.read(argv)
-    shown = {"load": _load, "sizes": _sizes, "compare": _compare, "show": _show}[given.what](given)
-    console = Console(highlight=False, markup=False, emoji=False)
-    for part in shown:
-        console.print(part)
+    if given.what == "sizes":
+        _print(_sizes(given))
+        return 0
+    commands: dict[str, Callable[[argparse.Namespace], Found]] = {"load": _load, "compare": _compare, "show": _show}
+    found = commands[given.what](given)
+    _print(_shown(found))
+    if given.save:
+        _save(found, given.save)
     return 0
 
 
-def _load(given: argparse.Namespace) -> Shown:
+def _print(parts: Iterable[Table | str]) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    for part in parts:
+        console.print(part)
+
+
+def _save(found: Found, path: Path) -> None:
+    try:
+        if isinstance(found, rest_against_grpc.Compared):
+            rest_against_grpc.save(found, path)
+        else:
+            results.save(found, path)
+    except OSError as error:
+        raise MeasurementFailed(f"What is printed above could not be saved in {path}: {error.strerror}") from error
+
+
+def _load(given: argparse.Namespace) -> results.LoadResult:
     with _wrong_arguments(given.parser):
         _check_load(given)
         target, request, inputs = _question(given)
@@ -48,7 +73,7 @@ def _load(given: argparse.Namespace) -> Shown:
     if given.rate:
         loop = partial(load.open_loop, rate=given.rate, clients=given.clients or _OPEN_CLIENTS)
     with _progress(f"{given.rounds} rounds of {given.seconds:g} s") as progress, questions.readable(target.name):
-        result = loop(
+        return loop(
             target,
             inputs if given.whole else request,
             seconds=given.seconds,
@@ -57,9 +82,6 @@ def _load(given: argparse.Namespace) -> Shown:
             keep_connection=not given.no_keep_connection,
             progress=progress,
         )
-    if given.save:
-        results.save(result, given.save)
-    return tables.load(result)
 
 
 def _check_load(given: argparse.Namespace) -> None:
@@ -98,7 +120,7 @@ def _access(given: argparse.Namespace, library: str = "requests") -> questions.A
     return questions.Access(dict(given.header), given.timeout, authority, library)
 
 
-def _sizes(given: argparse.Namespace) -> Shown:
+def _sizes(given: argparse.Namespace) -> list[Table | str]:
     with _wrong_arguments(given.parser):
         if given.inputs and (given.dtype or given.values):
             raise ValueError("--dtype and --values are for --shape; the arrays of --inputs are what they are")
@@ -129,7 +151,7 @@ def _measured(inputs: Inputs, form: payload.WireForm) -> list[payload.Payload]:
         return []
 
 
-def _compare(given: argparse.Namespace) -> Shown:
+def _compare(given: argparse.Namespace) -> rest_against_grpc.Compared:
     with _wrong_arguments(given.parser):
         _check_compare(given)
         access = _access(given)
@@ -150,9 +172,7 @@ def _compare(given: argparse.Namespace) -> Shown:
                 progress=progress,
             )
     found.notes.extend(notes)
-    if given.save:
-        rest_against_grpc.save(found, given.save)
-    return _shown(found)
+    return found
 
 
 def _check_compare(given: argparse.Namespace) -> None:
@@ -207,13 +227,15 @@ def _at(rest: str, grpc: str, model_name: str) -> rest_against_grpc.Place:
     return rest_against_grpc.Place(rest, grpc, model_name, metrics)
 
 
-def _show(given: argparse.Namespace) -> Shown:
+def _show(given: argparse.Namespace) -> Found:
     with _wrong_arguments(given.parser):
+        if given.file == "-":
+            raise ValueError("show reads a file that --save wrote, not standard input")
         questions.file_bytes(given.file)
-    return _shown(rest_against_grpc.load(Path(given.file)))
+    return rest_against_grpc.load(Path(given.file))
 
 
-def _shown(found: results.LoadResult | results.Phases | rest_against_grpc.Compared) -> Shown:
+def _shown(found: Found) -> list[Table | str]:
     if isinstance(found, results.LoadResult):
         return tables.load(found)
     if isinstance(found, results.Phases):

@@ -1,6 +1,7 @@
 """The command line of `labkit bench`. `parser` of what it reads is the subcommand's own, for errors found later."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from math import inf
@@ -41,7 +42,7 @@ def read(argv: list[str]) -> argparse.Namespace:
             epilog=examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.set_defaults(parser=added)
+        added.set_defaults(parser=added, save=None)
         return added
 
     _add_load(add("load", "put load on one address, and say how long its users wait", _LOAD))
@@ -163,6 +164,8 @@ def _dtype(text: str) -> np.dtype:
     try:
         dtype = np.dtype(getattr(ml_dtypes, text, text))
         dtypes.of(np.empty(0, dtype))
+        if dtype.hasobject:  # numpy makes it of any class, as of ml_dtypes.finfo
+            raise TypeError
     except (TypeError, KeyError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no type of numpy's that TensorFlow has, such as float32, bfloat16, int64, uint8, bool, string"
@@ -181,4 +184,6 @@ def _new_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} cannot be written: it is a folder, or in none that exists")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written: this user may not")
     return path

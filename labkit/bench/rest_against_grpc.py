@@ -100,9 +100,10 @@ def _phases(place: Place, targets: Sequence[RestTarget | GrpcTarget], inputs: In
 
 def save(found: Compared, path: Path) -> None:
     """Write all of it. `results.load` reads the comparison out of the file, `load` the rest, too."""
-    results.save(found.comparison, path)
-    rest = {name: value for name, value in asdict(found).items() if name != "comparison"}
-    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **rest}) + "\n", encoding="utf-8")
+    more = asdict(found)
+    comparison = more.pop("comparison")
+    saved = {"kind": Comparison.__name__, **comparison, **more}
+    path.write_text(json.dumps(saved) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> LoadResult | Phases | Compared:
@@ -116,9 +117,11 @@ def load(path: Path) -> LoadResult | Phases | Compared:
     if not isinstance(result, Comparison):
         return result
     saved = json.loads(path.read_text(encoding="utf-8"))
-    return Compared(
-        result,
-        saved.get("rows", []),
-        [Phases.from_json(each) for each in saved.get("phases", [])],
-        saved.get("notes", []),
-    )
+    try:
+        rows = [int(each) for each in saved.get("rows", [])]
+        if len(rows) not in (0, len(result.values)):
+            raise ValueError(f"{len(rows)} batch sizes for {len(result.values)} sizes")
+        parts = [Phases.from_json(each) for each in saved.get("phases", [])]
+        return Compared(result, rows, parts, [str(each) for each in saved.get("notes", [])])
+    except (ValueError, TypeError) as error:
+        raise MeasurementFailed(f"{path} is no saved result of labkit bench compare: {error!r}") from error

@@ -73,15 +73,20 @@ def over_grpc(target: "GrpcTarget", model_name: str, signature_name: str | None 
 
     Raises:
         RequestError: the server refused, or could not be reached.
-        MeasurementFailed: it has no such signature.
+        MeasurementFailed: what it says is no metadata, or it has no such signature.
     """
+    from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import get_model_metadata_pb2 as pb2
 
     request = pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = model_name
-    answer = pb2.GetModelMetadataResponse.FromString(_call(target, request.SerializeToString()))
+    content = _call(target, request.SerializeToString())
     signatures = pb2.SignatureDefMap()
-    answer.metadata["signature_def"].Unpack(signatures)
+    try:
+        pb2.GetModelMetadataResponse.FromString(content).metadata["signature_def"].Unpack(signatures)
+    except DecodeError as error:
+        words = f"What {target.address} answers is no metadata of a model: {content[:80]!r}"
+        raise MeasurementFailed(words) from error
     infos = _chosen({name: each.inputs for name, each in signatures.signature_def.items()}, signature_name)
     return {
         name: Input(

@@ -91,8 +91,9 @@ class RestTarget:
         self.name = name
         self.library = library
         self.form = _of("REST", form or payload.json_rows())
-        compressed = {"Content-Encoding": "gzip"} if self.form.gzip else {}
-        self.headers = {"Content-Type": "application/json", **compressed, **(headers or {})}
+        usual = {"Content-Type": "application/json", **({"Content-Encoding": "gzip"} if self.form.gzip else {})}
+        given = {name.lower() for name in headers or {}}
+        self.headers = {name: value for name, value in usual.items() if name.lower() not in given} | dict(headers or {})
         self.timeout = timeout
 
     def encode(self, inputs: "Inputs") -> bytes:
@@ -157,11 +158,19 @@ class GrpcTarget:
         return _GrpcConnection(self)
 
     def decode(self, answer: bytes) -> Any:
-        """The outputs of a serialized PredictResponse."""
+        """The outputs of a serialized PredictResponse.
+
+        Raises:
+            ValueError: it is none.
+        """
         import tensorflow as tf
+        from google.protobuf.message import DecodeError
         from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
-        outputs = PredictResponse.FromString(answer).outputs
+        try:
+            outputs = PredictResponse.FromString(answer).outputs
+        except DecodeError as error:
+            raise ValueError(f"{error}: {answer[:80]!r}") from error
         arrays = {name: tf.make_ndarray(proto) for name, proto in outputs.items()}
         return next(iter(arrays.values())) if len(arrays) == 1 else arrays
 

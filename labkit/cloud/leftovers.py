@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-LABEL = "labkit"
+from labkit.cloud.session import LABEL
+
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "PARTIALLY_SUCCEEDED", "EXPIRED")
 _CANCEL_SECONDS = 600.0
 _REMOVE_SECONDS = 1800.0  # to undeploy a model takes minutes
@@ -70,7 +71,8 @@ class Leftovers:
         """All that is there, or one session's.
 
         Raises:
-            google.api_core.exceptions.GoogleAPICallError: Google refused to list it.
+            google.api_core.exceptions.GoogleAPIError: Google refused to list it.
+            google.auth.exceptions.GoogleAuthError: the account is none any more.
         """
         return [each for kind in _KINDS for each in self._resources(kind, run)] + list(self._buckets(run))
 
@@ -84,7 +86,8 @@ class Leftovers:
         Returns:
             What could not be removed, and why.
         """
-        from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
+        from google.api_core.exceptions import GoogleAPIError, NotFound
+        from google.auth.exceptions import GoogleAuthError
 
         failed = {}
         for each in found:
@@ -94,7 +97,7 @@ class Leftovers:
                 self._delete(each)
             except NotFound:
                 continue
-            except (GoogleAPICallError, RetryError, TimeoutError) as error:
+            except (GoogleAPIError, GoogleAuthError, TimeoutError) as error:
                 failed[each] = str(error)
             else:
                 say(f"removed {each.kind} {each.title}")

@@ -109,12 +109,19 @@ def _clean_up(leftovers: "Leftovers", run: str, session: Path) -> None:
     """Remove all that the session made.
 
     Raises:
-        CloudError: some of it is still there.
+        CloudError: some of it is still there, or nobody knows.
     """
-    failed = leftovers.remove(leftovers.find(run))
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    advice = f"Try again: labkit cloud clean --project {leftovers.project} --label {run}"
+    try:
+        failed = leftovers.remove(leftovers.find(run))
+    except (GoogleAPIError, GoogleAuthError) as error:
+        words = f"Google did not list what this session made, which may cost money: {error}"
+        raise CloudError(f"{words}\n{advice}") from None
     if failed:
         lines = [f"- {one.kind} {one.name}: {why}" for one, why in failed.items()]
-        advice = f"Try again: labkit cloud clean --project {leftovers.project} --label {run}"
         raise CloudError("\n".join(["These could not be removed and may cost money:", *lines, advice]))
     session.unlink()
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from labkit import processes
-from labkit.cloud import environment, sdk
+from labkit.cloud import bucket_names, environment, sdk
 from labkit.errors import CloudError, ProcessError, needs_extra
 
 LOCAL_PROJECT = "labkit-local"
@@ -23,7 +23,6 @@ _ENGINES = ("processes", "docker")
 _NEEDED = ("google.cloud.aiplatform", "google.cloud.storage", "cryptography", "gcp_storage_emulator")
 _READY = r"local cloud at 127\.0\.0\.1:(\d+)"
 _ASK_SECONDS = 20.0
-_BUCKET = re.compile(r"(?!goog)(?!.*google)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 _current: "Cloud | None" = None
 
@@ -146,10 +145,8 @@ def cloud(
 def _check(location: str, bucket: str | None, containers: str, images: Mapping[str, Sequence[str]]) -> None:
     if containers not in _ENGINES:
         raise ValueError(f"containers is one of {', '.join(_ENGINES)}; got {containers!r}")
-    if bucket is not None and not _BUCKET.fullmatch(bucket):
-        raise ValueError(
-            f"bucket={bucket!r}: a bucket's name has 3 to 63 of a-z, 0-9, '-', '_', '.', without gs:// and google"
-        )
+    if bucket is not None and not bucket_names.fits(bucket):
+        raise ValueError(f"bucket={bucket!r}: a bucket's name, without gs://, has {bucket_names.RULE}")
     for image, words in images.items():
         if isinstance(words, str) or not words:
             raise ValueError(f'images[{image!r}] is {words!r}; a list of words is wanted, as in ["python", "train.py"]')

@@ -4,10 +4,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit.errors import ModelFolderError
-from labkit.show import size
+from labkit.show import is_watched, size
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -19,7 +19,7 @@ def upload_folder(bucket: "Bucket", folder: Path, prefix: str = "", *, workers: 
     """Upload the files of a folder, several at once; what is there under their names is replaced.
 
     It is `transfer_manager.upload_many_from_filenames` with a line of progress, which is shown after two seconds and
-    vanishes at the end (in a notebook, with what the cell has shown before it).
+    vanishes at the end (in a notebook, if somebody has it open).
 
     Args:
         bucket: where to.
@@ -60,26 +60,27 @@ class _Progress:
         self._total, self._where, self._done = total, where, 0
         self._start = time.monotonic()
         self._in_notebook = "ipykernel" in sys.modules
-        self._shown = False
+        self._drawn = is_watched() if self._in_notebook else sys.stderr.isatty()  # an unwatched one would store it
+        self._shown: Any = None  # in a notebook: what stands for the line there
 
     def add(self, number_of_bytes: int) -> None:
         """So many more are done."""
         self._done += number_of_bytes
-        if time.monotonic() - self._start > _PATIENCE and (self._in_notebook or sys.stderr.isatty()):
+        if self._drawn and time.monotonic() - self._start > _PATIENCE:
             self._show(f"{size(self._done)} of {size(self._total)} in {self._where}")
 
     def close(self) -> None:
         """Take the line away."""
-        if self._shown:
+        if self._shown is not None:
             self._show("")
 
     def _show(self, text: str) -> None:
-        self._shown = True
-        if self._in_notebook:
-            from IPython.display import clear_output
-
-            clear_output(wait=bool(text))
-            if text:
-                print(text)
-        else:
+        if not self._in_notebook:
+            self._shown = text
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        elif self._shown is None:
+            from IPython.display import display
+
+            self._shown = display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self._shown.update({"text/plain": text}, raw=True)

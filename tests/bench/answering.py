@@ -4,9 +4,12 @@ import http.server
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+
+import grpc
 
 ANSWER = b'{"predictions": [2.0]}'
 
@@ -80,6 +83,26 @@ def answering(answer: Callable[[int], tuple[int, bytes]]) -> Iterator[Server]:
             yield server
         finally:
             server.shutdown()
+
+
+class _Same(grpc.GenericRpcHandler):
+    def __init__(self, answer: bytes) -> None:
+        self._method = grpc.unary_unary_rpc_method_handler(lambda request, context: answer)
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return self._method
+
+
+@contextmanager
+def answering_over_grpc(answer: bytes) -> Iterator[str]:
+    """The address of a gRPC server that answers every call with the same bytes."""
+    server = grpc.server(ThreadPoolExecutor(2), [_Same(answer)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
 
 
 def answering_with(status_of: Callable[[int], int]) -> AbstractContextManager[Server]:

@@ -19,7 +19,7 @@ import labkit
 from labkit import cli
 from labkit.bench import command_arguments, command_tables, payload, rest_against_grpc, results
 
-from .answering import answering
+from .answering import answering, answering_over_grpc
 
 ANSWER = b'{"predictions": [2.0]}'
 BODY = b'{"instances": [1.0]}'
@@ -222,6 +222,13 @@ def test_an_answer_that_cannot_be_read(refused, batch, good):
     assert said == f"labkit bench: {server.url} gave an answer that cannot be read: KeyError('predictions')"
 
 
+def test_an_answer_over_grpc_that_cannot_be_read(refused, batch):
+    with answering_over_grpc(b"\xff\xff") as address:
+        status, said = refused("load", f"grpc://{address}", "--model", "m", "--inputs", batch, "--whole", *SHORT)
+    assert status == 1
+    assert f"grpc://{address} gave an answer that cannot be read: ValueError" in said
+
+
 def test_without_whole_nobody_reads_the_answers(bench, batch):
     with answering(lambda _: (200, b"what")) as server:
         bench("load", server.url, "--inputs", batch, *SHORT)
@@ -266,6 +273,8 @@ REST = "http://127.0.0.1:1/v1/models/m:predict"
         (["sizes", "--shape", "0x3"], "no values"),
         (["sizes", "--shape", "3", "--dtype", "complex256"], "'complex256' is no type of numpy's"),
         (["sizes", "--shape", "3", "--dtype", "nothing"], "'nothing' is no type of numpy's"),
+        (["sizes", "--shape", "3", "--dtype", "finfo"], "'finfo' is no type of numpy's"),
+        (["sizes", "--shape", "3", "--dtype", "object"], "'object' is no type of numpy's"),
         (["sizes", "--shape", "3", "--dtype", "int8", "--values", "pixels"], "int8 to 127"),
         (["sizes", "--inputs", "BATCH", "--values", "digits"], "are what they are"),
         (["compare"], "name a MODEL_FOLDER, or all of --rest, --grpc and --model"),
@@ -276,6 +285,7 @@ REST = "http://127.0.0.1:1/v1/models/m:predict"
         (["compare", "--rest", REST, "--grpc", "127.0.0.1", "--model", "m"], "grpc://HOST:PORT"),
         (["compare", ".", "--rows", "1,x"], "'x' is not a whole number from 1 on"),
         (["show", "nowhere"], "nowhere cannot be read"),
+        (["show", "-"], "not standard input"),
     ],
 )
 def test_wrong_arguments_are_status_2(refused, body, batch, tmp_path, words, said):
@@ -285,6 +295,29 @@ def test_wrong_arguments_are_status_2(refused, body, batch, tmp_path, words, sai
     status, last = refused(*(files.get(word, word) for word in words))
     assert status == 2
     assert said in last
+
+
+def test_a_place_where_nothing_may_be_saved_is_refused_before_anything_is_measured(refused, body, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    status, said = refused("load", REST, "--body", body, "--save", body.with_name("a.json"))
+    assert status == 2
+    assert "a.json' cannot be written: this user may not" in said
+
+
+def test_what_was_measured_is_printed_although_it_cannot_be_saved(body, tmp_path, capsys):
+    folder = tmp_path / "removed meanwhile"
+    folder.mkdir()
+
+    def answer(_):
+        shutil.rmtree(folder, ignore_errors=True)
+        return 200, ANSWER
+
+    with answering(answer) as server:
+        words = ["load", server.url, "--body", str(body), *SHORT, "--save", str(folder / "a.json")]
+        assert cli.main(["bench", *words]) == 1
+    captured = capsys.readouterr()
+    assert "answered" in captured.out and "p50" in captured.out
+    assert "What is printed above could not be saved in" in captured.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("gzip", [True, False])
@@ -436,6 +469,16 @@ def test_what_is_no_saved_result(refused, body):
     status, said = refused("show", body)
     assert status == 1
     assert "is no saved result of labkit.bench" in said
+
+
+@pytest.mark.parametrize("wrong", [{"rows": 5}, {"rows": [1, 2, 3]}, {"phases": [1]}, {"notes": None}])
+def test_a_comparison_with_something_else_beside_it_is_no_saved_result(refused, tmp_path, wrong):
+    file = tmp_path / "comparison.json"
+    results.save(results.Comparison({"a": [results.Point(10, 40, 8, [0.001])]}), file)
+    file.write_text(json.dumps({**json.loads(file.read_text()), **wrong}))
+    status, said = refused("show", file)
+    assert status == 1
+    assert "is no saved result of labkit bench compare" in said
 
 
 def test_single_results_are_shown_too(bench, tmp_path):

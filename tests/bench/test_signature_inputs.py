@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from google.protobuf import any_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
 
 import labkit
 from labkit.bench import payload
@@ -12,7 +14,7 @@ from labkit.bench.signature_inputs import Input, over_grpc, over_rest, random_in
 from labkit.bench.targets import GrpcTarget, RestTarget
 from labkit.errors import MeasurementFailed, RequestError
 
-from .answering import answering
+from .answering import answering, answering_over_grpc
 
 MIXED = {
     "flag": Input("bool", (-1, 1)),
@@ -143,6 +145,14 @@ def test_an_address_that_has_no_metadata_beside_it(path):
         over_rest(RestTarget(f"http://127.0.0.1:1{path}"))
 
 
+def metadata(content):
+    """An answer whose map of signatures has this content."""
+    answer = get_model_metadata_pb2.GetModelMetadataResponse()
+    kind = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+    answer.metadata["signature_def"].MergeFrom(any_pb2.Any(type_url=kind, value=content))
+    return answer.SerializeToString()
+
+
 def test_headers_are_sent_along_and_answers_read_with_care():
     said = json.dumps({"metadata": {"signature_def": {"signature_def": {"a": {"inputs": {"x": {}}}}}}}).encode()
     answers = [b"[1, 2]", b"<html>", b'{"metadata": null}', said]
@@ -154,6 +164,15 @@ def test_headers_are_sent_along_and_answers_read_with_care():
     assert {each.path for each in server.requests} == {"/v1/models/m/metadata"}
     assert {each.headers["Authorization"] for each in server.requests} == {"Bearer 1"}
     assert "Content-Encoding" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("answer", [b"\xff\xff", metadata(b"\xff\xff")], ids=["no message", "no signatures"])
+def test_an_answer_over_grpc_that_is_no_metadata(answer):
+    with (
+        answering_over_grpc(answer) as address,
+        pytest.raises(MeasurementFailed, match=r"What 127\.0\.0\.1:\d+ answers is no metadata of a model: b"),
+    ):
+        over_grpc(GrpcTarget(address, "m"), "m")
 
 
 def test_nobody_there():

@@ -28,6 +28,14 @@ def test_a_form_of_the_other_protocol() -> None:
         GrpcTarget("127.0.0.1:1", "m", form=payload.json_rows())
 
 
+def test_a_header_that_is_given_takes_the_place_of_the_usual_one_however_it_is_written() -> None:
+    headers = {"content-type": "text/plain", "X-More": "1"}
+    assert RestTarget("http://127.0.0.1:1/", headers=headers).headers == headers
+    with answering_with(lambda _: 200) as server, closing(RestTarget(server.url, headers=headers).connect()) as asked:
+        asked.send(BODY)
+    assert server.requests[0].headers.get_all("Content-Type") == ["text/plain"]
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_each_library_answers_and_refuses_alike(library: str) -> None:
     with answering_with(lambda number: 200 if number == 1 else 429) as server:

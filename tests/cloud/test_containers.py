@@ -197,8 +197,9 @@ def test_what_a_container_of_ones_own_gets(containers, tmp_path):
 
 
 def test_a_command_takes_the_place_of_the_entry_point(containers):
-    said = predictions(containers, mine("two", command=("python3", str(PROGRAM), "one")), b"{}")
-    assert said["words"] == ["one", "two"]
+    for python in ("python3", "/opt/conda/bin/python3.9"):
+        said = predictions(containers, mine("two", command=(python, str(PROGRAM), "one")), b"{}")
+        assert said["words"] == ["one", "two"]
 
 
 def test_a_command_that_is_not_there(containers):

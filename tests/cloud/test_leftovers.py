@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import RefreshError
 
 from labkit.cloud import session
 from labkit.cloud.leftovers import Leftovers
@@ -102,6 +104,25 @@ def test_what_cannot_be_removed_is_named_and_the_rest_is_removed(google, aiplatf
     assert leftovers.find("mixed") == list(failed)
     theirs.delete(force=True)
     assert leftovers.remove(leftovers.find("mixed"), lambda line: None) == {}
+
+
+@pytest.mark.parametrize("error", [GoogleAPIError("what is this"), RefreshError("logged out")])
+def test_whatever_google_says_of_one_thing_the_others_are_removed(aiplatform, leftovers, monkeypatch, error):
+    made = [aiplatform.Endpoint.create(run, labels={"labkit": "broken"}) for run in ("one", "two")]
+    found = leftovers.find("broken")
+    delete = leftovers._delete
+
+    def failing(one):
+        if one.title == found[0].title:
+            raise error
+        delete(one)
+
+    monkeypatch.setattr(leftovers, "_delete", failing)
+    said = []
+    failed = leftovers.remove(found, said.append)
+    assert list(failed) == [found[0]]
+    assert said == [f"removed endpoint {found[1].title}"]
+    next(each for each in made if each.display_name == found[0].title).delete()
 
 
 def test_what_is_gone_already_is_no_failure(aiplatform, leftovers):

@@ -24,11 +24,11 @@ def test_a_prefix_is_a_folder_unless_it_ends_in_a_star(objects):
     assert names(objects, "gs://lab/model/") == names(objects, "gs://lab/model")
     assert names(objects, "gs://lab/model*") == ["/1/saved_model.pb", "/1/variables/", "/1/variables/index", "2/x"]
     assert len(names(objects, "gs://lab")) == len(names(objects, "gs://lab/")) == 5
-    assert objects.below("gs://lab/data*") == [ObjectInfo("gs://lab/data-1.csv", "-1.csv", 10)]
+    assert objects.below("gs://lab/data*") == [ObjectInfo("gs://lab/data-1.csv", "-1.csv")]
 
 
 def test_what_is_written_is_read(objects):
-    objects.write("gs://lab/new", memoryview(b"bytes"), "text/plain")
+    objects.write("gs://lab/new", memoryview(b"bytes"))
     assert objects.read("gs://lab/new") == b"bytes"
     assert objects.exists("gs://lab/new")
     assert not objects.exists("gs://lab/ne")

@@ -5,8 +5,12 @@ import os
 
 import psutil
 import pytest
+from google.api_core.exceptions import ServiceUnavailable
+from google.auth.exceptions import RefreshError
 
+from labkit import processes
 from labkit.cloud import cloud, real, session
+from labkit.cloud.leftovers import Leftovers
 from labkit.errors import CloudError
 
 
@@ -82,6 +86,32 @@ def test_a_bucket_of_the_users_is_used_and_stays(google, answers):
     assert buckets() == ["mine-already"]
     with pytest.raises(CloudError, match="There is no bucket 'not-there'"):
         cloud(google.project, bucket="not-there")
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailable("not now"), RefreshError("logged out")])
+def test_a_stop_that_google_does_not_answer_says_how_to_try_again(google, answers, monkeypatch, error):
+    answers += ["y"]
+    watchers, start = [], processes.start
+    monkeypatch.setattr(
+        processes, "start", lambda *given, **named: watchers.append(start(*given, **named)) or watchers[-1]
+    )
+    running = cloud(google.project)
+
+    def refused(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Leftovers, "find", refused)
+        words = rf"(?s){error}.*labkit cloud clean --project {google.project} --label {running.labels['labkit']}"
+        with pytest.raises(CloudError, match=words):
+            running.stop()
+    (watcher,) = watchers
+    assert watcher.running, "at this process's end it tries again"
+    run = running.labels["labkit"]
+    (processes.folder() / f"session-{run}.json").unlink()
+    watcher.stop()
+    leftovers = Leftovers(google.project, google.location)
+    assert leftovers.remove(leftovers.find(run), str) == {}
 
 
 def test_a_project_that_is_not_ours_is_refused_before_anybody_is_asked(google, answers):

@@ -79,10 +79,9 @@ def test_connections_stay_open_between_requests(replicas):
         assert len(set(connections)) < 5  # asking for its health now and then may take one
 
 
-def test_headers_and_path_may_be_others(replicas):
+def test_headers_may_be_others(replicas):
     with replicas() as one:
-        said = json.loads(one.predict(b"{}", {"content-type": "text/plain"}, path="/elsewhere").body)
-        assert (said["type"], said["path"]) == ("text/plain", "/elsewhere")
+        assert json.loads(one.predict(b"{}", {"content-type": "text/plain"}).body)["type"] == "text/plain"
         assert ask(one)["type"] == "application/json"
 
 
@@ -256,11 +255,6 @@ def test_load_brings_replicas_and_calm_sends_them_away(replicas, targets, asked)
             wait_until(lambda: len(seen_by) == 2, timeout=60)
             assert (scaled.available, scaled.wanted) == (2, 2)
         wait_until(lambda: scaled.available == 1 == scaled.wanted, timeout=60)
-        seen = scaled.looks()
-        assert [look.time for look in seen] == sorted(look.time for look in seen)
-        assert {look.wanted for look in seen} == {1, 2}
-        assert max(look.requests_per_minute for look in seen) > 60
-        assert max(look.utilization for look in seen) > 0
 
 
 def test_the_environment_of_the_parent_stays_as_it_is(replicas):

@@ -149,7 +149,9 @@ def test_wrong_arguments_are_refused_before_the_session_that_runs_is_stopped():
     refused = [
         ({"containers": "podman"}, "containers is one of processes, docker; got 'podman'"),
         ({"bucket": "gs://mine"}, "without gs://"),
-        ({"bucket": "google-lab"}, "a bucket's name has"),
+        ({"bucket": "google-lab"}, "no 'google'"),
+        ({"bucket": "a..b"}, "several such parts with '.' between them"),
+        ({"bucket": "192.168.0.1"}, "no IP address"),
         ({"images": {"birds:1": "python serve.py"}}, r"images\['birds:1'\] is 'python serve.py'; a list of words"),
         ({"location": "Iowa"}, "location='Iowa': a region such as"),
     ]
@@ -158,6 +160,12 @@ def test_wrong_arguments_are_refused_before_the_session_that_runs_is_stopped():
             with pytest.raises(ValueError, match=words):
                 cloud(**arguments)
         assert running.running
+
+
+def test_a_name_with_dots_may_be_longer():
+    name = f"{40 * 'a'}.{47 * 'b'}"
+    with cloud(bucket=name):
+        assert buckets() == [name]
 
 
 def test_a_region_that_there_is_not():

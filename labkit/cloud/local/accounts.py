@@ -10,8 +10,9 @@ from labkit.cloud.local.http_messages import HttpAnswer, HttpRequest
 
 App = Callable[[HttpRequest], HttpAnswer]
 STORAGE = "storage.googleapis.com"
-_STORAGE_PATHS = (
-    "/storage/",
+# How its JSON API's paths start; what starts otherwise is a bucket's name.
+STORAGE_PATHS = (
+    "/storage/v1/",
     "/upload/storage/",
     "/download/storage/",
     "/resumable/upload/storage/",
@@ -40,7 +41,7 @@ class Hosts:
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """Answer one request to any of Google's hosts."""
         host = request.host.lower().rstrip(".").replace(".mtls.", ".")
-        if host == "www.googleapis.com" and request.target.startswith(_STORAGE_PATHS):
+        if host == "www.googleapis.com" and request.target.startswith(STORAGE_PATHS):
             host = STORAGE  # its first address, still used by some clients
         for suffix, app in self._apps.items():
             if host == suffix or host.endswith((f".{suffix}", f"-{suffix}")):

@@ -1,6 +1,7 @@
 """What stands in a container's command line and variables, as Kubernetes and TensorFlow Serving's image read it."""
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,19 @@ from labkit.cloud.local.status import unmet
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _ENTRYPOINT, _PROGRAM = "tf_serving_entrypoint.sh", "tensorflow_model_server"
+_PYTHON = re.compile(r"python(3(\.\d+)?)?")
 _ENTRYPOINT_FLAGS = {"port": "8500", "rest_api_port": "8501"}
+
+
+def program(command: Sequence[str], stand_in: Sequence[str]) -> list[str]:
+    """What runs on this machine for a container: its command, or else what stands for its image's entry point.
+
+    Where the command names a Python, with its path in the image or without, it is the one that runs this. What stands
+    for an entry point may name another one of this machine, with its path.
+    """
+    first, *rest = command or stand_in
+    name = first.rpartition("/")[2] if command else first
+    return [sys.executable if _PYTHON.fullmatch(name) else first, *rest]
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

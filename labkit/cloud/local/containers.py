@@ -8,7 +8,6 @@ command that stands for it on this machine (`images`), or Docker (``engine="dock
 import hashlib
 import re
 import shutil
-import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -17,12 +16,19 @@ from pathlib import Path
 
 from labkit import processes
 from labkit.cloud.local import docker_engine
-from labkit.cloud.local.container_arguments import at_local_copy, expand, expand_variables, model_server_flags
+from labkit.cloud.local.container_arguments import (
+    at_local_copy,
+    expand,
+    expand_variables,
+    model_server_flags,
+    program,
+)
 from labkit.cloud.local.container_images import NEWEST_PREBUILT, is_prebuilt, is_tensorflow_serving, prebuilt_version
 from labkit.cloud.local.processor import started_on
 from labkit.cloud.local.started_container import Launch, StartedContainer
 from labkit.cloud.local.status import not_found, unmet
 from labkit.errors import EnvironmentProblem, ProcessError
+from labkit.ports import free_ports
 
 _EMBEDDED = (sys.executable, "-m", "labkit.serving.embedded.main")
 
@@ -139,11 +145,9 @@ class Containers:
         return self._images.get(image_uri) or self._images.get(untagged) or ()
 
     def _stand_in_launch(self, container: ServingContainer, stand_in: Sequence[str]) -> Launch:
-        port = _free_port()
+        (port,) = free_ports(1)  # AIP_HTTP_PORT has to be known before the container starts
         variables = _variables(container, port, container.variables.get("AIP_STORAGE_URI", ""))
-        words = [expand(word, variables) for word in (*(container.command or stand_in), *container.args)]
-        if words[0] in ("python", "python3"):
-            words[0] = sys.executable
+        words = [expand(word, variables) for word in (*program(container.command, stand_in), *container.args)]
         return Launch(words, {**self._environment, **variables}, port)
 
     def _prebuilt_launch(self, container: ServingContainer) -> Launch:
@@ -169,13 +173,6 @@ class Containers:
                 base.mkdir(parents=True, exist_ok=True)
                 _link(files, base / "1")
         return base
-
-
-def _free_port() -> int:
-    """A port that was free a moment ago; AIP_HTTP_PORT has to be known before the container starts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _link(files: Path, link: Path) -> None:

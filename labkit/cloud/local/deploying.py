@@ -15,7 +15,7 @@ from labkit.cloud.local.model_versions import ModelVersions, base_of
 from labkit.cloud.local.replicas import Replicas
 from labkit.cloud.local.resources import new_id, now
 from labkit.cloud.local.serving import serving_container
-from labkit.cloud.local.status import ApiError, invalid, not_found
+from labkit.cloud.local.status import ApiError, invalid, not_found, unimplemented
 
 _MUTABLE = ("min_replica_count", "max_replica_count", "required_replica_count", "autoscaling_metric_specs")
 
@@ -151,6 +151,4 @@ def _check(deployed: types.DeployedModel) -> None:
     if len(deployed.display_name) > 128:
         raise invalid("deployed_model.display_name has more than 128 characters.")
     if "explanation_spec" in deployed and deployed.explanation_spec.parameters:
-        raise ApiError(
-            grpc.StatusCode.UNIMPLEMENTED, "Explanations are not part of the local cloud; docs/cloud.md lists what is."
-        )
+        raise unimplemented("deployed_model.explanation_spec")

@@ -10,7 +10,6 @@ from google.protobuf import empty_pb2
 
 from labkit.cloud.local import traffic_split
 from labkit.cloud.local.deploying import Deploying, deployed_model
-from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.model_checks import check_display_name, check_labels
 from labkit.cloud.local.model_versions import parent_of
 from labkit.cloud.local.resources import new_id, page
@@ -30,10 +29,6 @@ _NOT_HERE = (
 
 class Endpoints(Deploying):
     """What EndpointService answers."""
-
-    def __init__(self, cloud: LocalCloud) -> None:
-        """Answer for the endpoints of `cloud`."""
-        super().__init__(cloud)
 
     def CreateEndpoint(self, request: types.CreateEndpointRequest) -> operations_pb2.Operation:
         endpoint = types.Endpoint(request.endpoint)

@@ -6,16 +6,15 @@ import ssl
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 
-from labkit.cloud.local.accounts import error
+from labkit.cloud.local.accounts import App, error
 from labkit.cloud.local.http_messages import HttpAnswer, HttpRequest
 from labkit.cloud.local.incoming import Incoming, Refused
 
-App = Callable[[HttpRequest], HttpAnswer]
 LARGEST_HEAD = 64 * 1024
 LARGEST_BODY = 4 << 30
 _IDLE = 600.0  # seconds between two requests; clients find out that a connection was closed, but slowly

@@ -1,6 +1,7 @@
 """What a training job writes, line by line, and the part of Cloud Logging's API that reads it."""
 
 import json
+import operator
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from labkit.cloud.local.status import ApiError, invalid
 
 SERVICE = "service"  # the task that speaks for the training service itself
 _SINCE = re.compile(r"""\s*(?:AND\s+)?timestamp\s*(?P<operator>>=|<=|>|<)\s*"(?P<moment>[^"]+)"\s*""")
+_COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_Compare = Callable[[datetime, datetime], bool]
 _HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
 
 
@@ -102,11 +105,16 @@ def _query(body: bytes) -> dict[str, Any]:
         raise invalid(f"Invalid JSON payload received. {problem}") from None
     if not isinstance(query, dict) or not str(query.get("pageToken") or 0).isdecimal():
         raise invalid("Invalid JSON payload received. Expected an object, with a pageToken of an earlier answer.")
+    if not str(query.get("pageSize") or 0).isdecimal():
+        raise invalid(f"Invalid JSON payload received. pageSize is {query['pageSize']!r}, no number of entries.")
+    for field in ("filter", "orderBy"):
+        if not isinstance(query.get(field) or "", str):
+            raise invalid(f"Invalid JSON payload received. {field} is {query[field]!r}, no text.")
     return query
 
 
 def _page(cloud: LocalCloud, query: dict[str, Any]) -> dict[str, Any]:
-    text, since = _without_times(query.get("filter", ""))
+    text, since = _without_times(query.get("filter") or "")
     found = [entry for entry in _entries(cloud) if selects(text, entry) and all(keep(entry) for keep in since)]
     found = order(found, query.get("orderBy") or "timestamp asc")
     first, size = int(query.get("pageToken") or 0), int(query.get("pageSize") or 1000)
@@ -118,14 +126,13 @@ def _without_times(text: str) -> tuple[str, list[Callable[[dict[str, Any]], bool
     """A filter's comparisons of times, which `gcloud logging read` adds, apart from the others."""
     checks: list[Callable[[dict[str, Any]], bool]] = []
     for match in _SINCE.finditer(text):
-        moment, later = _moment(match["moment"]), match["operator"].startswith(">")
-        checks.append(partial(_is_on_that_side, moment, later))
+        checks.append(partial(_is_on_that_side, _moment(match["moment"]), _COMPARE[match["operator"]]))
     rest = re.sub(r"^\s*AND\b|\bAND\s*$", "", _SINCE.sub(" ", text)).strip()
     return re.sub(r"(?:\bAND)?\s*\n\s*(?:AND\b)?\s*", " AND ", rest), checks
 
 
-def _is_on_that_side(moment: datetime, later: bool, entry: dict[str, Any]) -> bool:
-    return (_moment(entry["timestamp"]) >= moment) == later
+def _is_on_that_side(moment: datetime, compare: _Compare, entry: dict[str, Any]) -> bool:
+    return compare(_moment(entry["timestamp"]), moment)
 
 
 def _moment(text: str) -> datetime:

@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         hosts.add("logging.googleapis.com", logging_app(cloud))
         write_private(authority.folder / "environment.json", json.dumps(given).encode())
         print(f"local cloud at 127.0.0.1:{proxy.port}", flush=True)
-        stopping.wait()
+        while not stopping.wait(1.0):
+            pass  # without a limit, Windows' wait would never let the handler of its signal run
         server.stop(_GRACE_SECONDS).wait()
         services.stop()
     return 0

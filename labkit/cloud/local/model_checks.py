@@ -9,8 +9,7 @@ from google.cloud.aiplatform_v1 import types
 from labkit.cloud.local.container_images import is_prebuilt, prebuilt_version
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.model_versions import check_aliases
-from labkit.cloud.local.objects import ObjectInfo
-from labkit.cloud.local.status import ApiError, invalid, unmet
+from labkit.cloud.local.status import ApiError, invalid, unimplemented, unmet
 
 _MODEL_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
@@ -65,16 +64,13 @@ def check_model(model: types.Model, model_id: str) -> None:
         if not 1 <= port.container_port <= 65535:
             raise invalid(f"model.container_spec.ports: {port.container_port} is no port; expected 1 to 65535.")
     if spec.invoke_route_prefix:
-        raise ApiError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            "model.container_spec.invoke_route_prefix is not part of the local cloud; docs/cloud.md lists what is.",
-        )
+        raise unimplemented("model.container_spec.invoke_route_prefix")
     if is_prebuilt(spec.image_uri) and not model.artifact_uri:
         raise invalid(f"model.artifact_uri is required with the prebuilt image {spec.image_uri}.")
 
 
-def check_artifacts(cloud: LocalCloud, model: types.Model) -> list[ObjectInfo]:
-    """The objects that are a model's artifacts.
+def check_artifacts(cloud: LocalCloud, model: types.Model) -> None:
+    """See that there are artifacts which the model's image can serve.
 
     Raises:
         ApiError: as the real service when it copies them: PERMISSION_DENIED, FAILED_PRECONDITION.
@@ -97,4 +93,3 @@ def check_artifacts(cloud: LocalCloud, model: types.Model) -> list[ObjectInfo]:
         raise unmet(
             f'Model directory "{uri}/" is expected to contain exactly one of: [saved_model.pb, saved_model.pbtxt].'
         )
-    return found

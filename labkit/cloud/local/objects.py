@@ -18,12 +18,10 @@ class ObjectInfo:
     Attributes:
         uri: where it is, as in ``gs://bucket/model/saved_model.pb``.
         name_below_prefix: its name behind the listing's, as in ``saved_model.pb``.
-        size: bytes.
     """
 
     uri: str
     name_below_prefix: str
-    size: int
 
 
 class Objects:
@@ -84,9 +82,9 @@ class Objects:
         elif prefix and not prefix.endswith("/"):
             prefix += "/"
         with self._store.lock:
-            found = dict(self._store.objects.get(bucket, {}))
+            found = list(self._store.objects.get(bucket, {}))
         return [
-            ObjectInfo(f"gs://{bucket}/{name}", name[len(prefix) :], int(found[name]["size"]))
+            ObjectInfo(f"gs://{bucket}/{name}", name[len(prefix) :])
             for name in sorted(found, key=str.encode)
             if name.startswith(prefix)
         ]
@@ -100,12 +98,12 @@ class Objects:
         except StorageError:
             raise not_found(f"There is no object {uri}.") from None
 
-    def write(self, uri: str, data: bytes | memoryview, content_type: str = "application/octet-stream") -> None:
+    def write(self, uri: str, data: bytes | memoryview) -> None:
         """Write an object in the place of what was there."""
         bucket, name = self.split(uri)
         self.check_bucket(bucket)
-        content = bytes(data)
-        self._store.write(bucket, name, content, sums_of(Checksums(content)), {"contentType": content_type})
+        content, fields = bytes(data), {"contentType": "application/octet-stream"}
+        self._store.write(bucket, name, content, sums_of(Checksums(content)), fields)
 
     def remove_folder(self, uri: str) -> None:
         """Remove the objects below an address; a bucket that is not there is no error."""

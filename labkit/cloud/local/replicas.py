@@ -5,7 +5,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
 
 import grpc
@@ -21,27 +20,7 @@ from labkit.processes import usable_cores
 # https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements#prediction
 LARGEST_BODY = 1_500_000
 _KEPT_ENDED = 5
-_KEPT_LOOKS = 7200
 _LONGEST_PAUSE = 30.0
-
-
-@dataclass(frozen=True)
-class Look:
-    """How the replicas were at one moment.
-
-    Attributes:
-        time: seconds since the first start.
-        wanted: so many there should be.
-        available: so many were healthy.
-        utilization: percent of their cores that were busy since the look before.
-        requests_per_minute: requests that came since then, all replicas together.
-    """
-
-    time: float
-    wanted: int
-    available: int
-    utilization: float
-    requests_per_minute: float
 
 
 class Replicas:
@@ -81,7 +60,6 @@ class Replicas:
         self._changed = threading.Condition()
         self._replicas: list[Replica] = []
         self._ended: deque[str] = deque(maxlen=_KEPT_ENDED)
-        self._looks: deque[Look] = deque(maxlen=_KEPT_LOOKS)
         self._turn = itertools.count()
         self._requests = 0
         self._failures = 0
@@ -135,7 +113,6 @@ class Replicas:
         self,
         body: bytes,
         headers: Mapping[str, str] | None = None,
-        path: str | None = None,
         timeout: float = 60.0,
     ) -> HttpAnswer:
         """The container's answer to a POST of `body`, whatever its status.
@@ -143,7 +120,6 @@ class Replicas:
         Args:
             body: what is sent.
             headers: its headers; without a content type it is JSON.
-            path: where to; by default the predict route.
             timeout: seconds to wait for the answer.
 
         Raises:
@@ -155,7 +131,7 @@ class Replicas:
                 f"Request size too large: {len(body)} bytes; max is {LARGEST_BODY} bytes. Send fewer or smaller "
                 "instances in one request, or use batch prediction."
             )
-        answer = self._ask(path or self._container.predict_route, body, _with_type(headers or {}), timeout)
+        answer = self._ask(body, _with_type(headers or {}), timeout)
         if len(answer.body) > LARGEST_BODY:
             raise invalid(
                 f"Response size too large. Received at least {len(answer.body)} bytes; max is {LARGEST_BODY}. Send "
@@ -163,12 +139,12 @@ class Replicas:
             )
         return answer
 
-    def _ask(self, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> HttpAnswer:
+    def _ask(self, body: bytes, headers: Mapping[str, str], timeout: float) -> HttpAnswer:
         tried: list[Replica] = []
         while True:
             replica = self._take(tried)
             try:
-                return replica.ask("POST", path, body, headers, timeout)
+                return replica.ask("POST", self._container.predict_route, body, headers, timeout)
             except NotSentError:
                 tried.append(replica)
             except TimeoutError:
@@ -197,11 +173,6 @@ class Replicas:
             chosen.outstanding += 1
             return chosen
 
-    def looks(self) -> list[Look]:
-        """How the replicas were, twice a second, oldest first."""
-        with self._changed:
-            return list(self._looks)
-
     def logs(self) -> str:
         """What the containers have written so far, those of the last few that ended, too."""
         with self._changed:
@@ -209,7 +180,7 @@ class Replicas:
 
     def _keep(self) -> None:
         """Look after the replicas until `stop`."""
-        began = last = time.monotonic()
+        last = time.monotonic()
         busy: dict[Replica, float] = {}
         requests = self._requests
         while not self._stopping.wait(LOOK_SECONDS):
@@ -224,17 +195,11 @@ class Replicas:
                     return
                 self._wanted = self._autoscaler.decide(load)
                 self._adjust()
-                self._looks.append(self._look(now - began, load))
 
     def _busy(self) -> dict[Replica, float]:
         with self._changed:
             replicas = [each for each in self._replicas if each.state in (State.AVAILABLE, State.UNHEALTHY)]
         return {replica: replica.processor.seconds() for replica in replicas}
-
-    def _look(self, moment: float, load: Load) -> Look:
-        available = self.available
-        utilization = 100 * load.machines / available if available else 0.0
-        return Look(moment, self._wanted, available, utilization, load.requests * 60 / load.seconds)
 
     def _adjust(self) -> None:
         """Start what is missing, send away what is too many, newest first; called with the lock held."""

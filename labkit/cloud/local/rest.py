@@ -13,6 +13,7 @@ import grpc
 from google.api import httpbody_pb2
 from google.protobuf import json_format
 
+from labkit.cloud.local import accounts
 from labkit.cloud.local.http_messages import HttpAnswer, HttpRequest
 from labkit.cloud.local.services import PACKAGE, VERTEX, Answer, Services
 from labkit.cloud.local.status import ApiError, invalid, unimplemented
@@ -38,10 +39,7 @@ class Route:
 
 def error_answer(error: ApiError) -> HttpAnswer:
     """An error as Google's REST APIs write it: https://cloud.google.com/apis/design/errors#http_mapping."""
-    content = {"error": {"code": error.http_status, "message": error.message, "status": error.code.name}}
-    return HttpAnswer(
-        error.http_status, {"Content-Type": "application/json; charset=UTF-8"}, json.dumps(content).encode()
-    )
+    return accounts.error(error.http_status, error.code.name, error.message)
 
 
 class RestServices:

@@ -53,9 +53,6 @@ class OperationsService:
 class LocationsService:
     """`google.cloud.location.Locations`."""
 
-    def __init__(self, cloud: LocalCloud) -> None:
-        self._cloud = cloud
-
     def GetLocation(self, request: locations_pb2.GetLocationRequest) -> locations_pb2.Location:
         location = request.name.rpartition("/")[2]
         return locations_pb2.Location(name=request.name, location_id=location)
@@ -105,7 +102,7 @@ class Services:
         self._cloud = cloud
         self._services = {f"{PACKAGE}.{name}": service(cloud) for name, service in VERTEX.items()}
         self._services["google.longrunning.Operations"] = OperationsService(cloud)
-        self._services["google.cloud.location.Locations"] = LocationsService(cloud)
+        self._services["google.cloud.location.Locations"] = LocationsService()
         self._services["google.cloud.resourcemanager.v3.Projects"] = ProjectsService(cloud)
 
     def rpcs(self) -> list[str]:

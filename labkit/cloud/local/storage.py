@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from labkit.cloud.local.accounts import STORAGE_PATHS
 from labkit.cloud.local.http_messages import HttpAnswer, HttpRequest
 from labkit.cloud.local.storage_batch import answer_batch
 from labkit.cloud.local.storage_buckets import Buckets
@@ -51,7 +52,7 @@ class Storage:
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """Answer one HTTP request; whatever goes wrong is an answer, too."""
         path = urlsplit(request.target).path
-        is_json = path.startswith(("/storage/", "/upload/", "/resumable/", "/download/", "/batch"))
+        is_json = path.startswith(STORAGE_PATHS)
         try:
             return self._json_answer(request, path) if is_json else self._xml_answer(request, path)
         except StorageError as error:
@@ -62,7 +63,7 @@ class Storage:
             return failure.as_json() if is_json else failure.as_xml()
 
     def _json_answer(self, request: HttpRequest, path: str) -> HttpAnswer:
-        if path.startswith("/batch") and request.method == "POST":
+        if path.startswith("/batch/") and request.method == "POST":
             return answer_batch(request, self.answer)
         method = request.headers.get("x-http-method-override", request.method)
         for route_method, pattern, handler in self._json:

@@ -1,10 +1,10 @@
 """Buckets: https://cloud.google.com/storage/docs/json_api/v1/buckets."""
 
-import re
 from typing import Any
 
 from gcp_storage_emulator.handlers import buckets as emulator
 
+from labkit.cloud import bucket_names
 from labkit.cloud.local.http_messages import HttpAnswer
 from labkit.cloud.local.storage_call import Call, answer_json
 from labkit.cloud.local.storage_conditions import Conditions
@@ -110,23 +110,6 @@ class Buckets:
 
 
 def check_name(name: str) -> None:
-    """Hold a name against https://cloud.google.com/storage/docs/buckets#naming.
-
-    Raises:
-        StorageError: 400.
-    """
-    longest = 222 if "." in name else 63
-    parts = name.split(".")
-    good = (
-        3 <= len(name) <= longest
-        and re.fullmatch(r"[a-z0-9][-_.a-z0-9]*[a-z0-9]", name)
-        and all(0 < len(part) <= 63 for part in parts)
-        and not re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name)
-        and not name.startswith("goog")
-        and "google" not in name
-    )
-    if not good:
-        raise refused(
-            f"Invalid bucket name: '{name}'. Expected 3 to 63 of a-z, 0-9, '-', '_' (and '.'), "
-            "a letter or digit at both ends, no 'goog' at the start, no 'google'."
-        )
+    """Raise `StorageError` 400 unless a bucket may have this name."""
+    if not bucket_names.fits(name):
+        raise refused(f"Invalid bucket name: '{name}'. Expected {bucket_names.RULE}.")

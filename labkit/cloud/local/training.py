@@ -127,12 +127,13 @@ class _Training:
         """Run all replicas until the primary one is done; then the others are ended, whatever they do."""
         members = replicas(self._job.job_spec.worker_pool_specs, self._cloud.containers, self._trial)
         with ExitStack() as stack:
-            running, tails = {}, []
+            running: dict[str, processes.ManagedProcess] = {}
+            tails: list[Tail] = []
+            stack.callback(_follow_to_the_end, tails)  # the last of all: what they say while they are ended counts, too
             for member in members:
                 process = stack.enter_context(_Stopped(self._start(member, paths[member.pool])))
                 running[member.name] = process
                 tails.append(Tail(process.log_path, self._log, member.name))
-            stack.callback(_follow_to_the_end, tails)
             job_states.move(self._cloud, self._job, "RUNNING")
             while not _done(running):
                 self._check()

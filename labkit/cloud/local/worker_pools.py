@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from typing import Any
 
 from google.cloud.aiplatform_v1 import types
 
+from labkit.cloud.local.container_arguments import program
 from labkit.cloud.local.containers import Containers
 from labkit.cloud.local.status import invalid
+from labkit.ports import free_ports
 
 # What TensorFlow calls the pools, in their order.
 TASKS = ("chief", "worker", "ps", "evaluator")
 _PREBUILT = re.compile(r"(us|europe|asia)-docker\.pkg\.dev/vertex-ai/training/(tf|scikit-learn|sklearn)-[^/]*")
-_PYTHON = re.compile(r"(.*/)?python(3(\.\d+)?)?")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def replicas(
         trial: the trial that the job is for.
     """
     places = [(number, index) for number, pool in enumerate(pools) for index in range(pool.replica_count)]
-    ports = dict(zip(places, _free_ports(len(places)), strict=True))
+    ports = dict(zip(places, free_ports(len(places)), strict=True))
     found = []
     for number, index in places:
         pool = pools[number]
@@ -103,15 +103,6 @@ def replicas(
 
 def _spec(pool: types.WorkerPoolSpec) -> Any:
     return pool.python_package_spec or pool.container_spec
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of loopback, different ones because all are held until the last is found."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _members(ports: Mapping[tuple[int, int], int], pool: int) -> list[str]:
@@ -160,7 +151,4 @@ def _command(pool: types.WorkerPoolSpec, containers: Containers) -> tuple[str, .
     if package := pool.python_package_spec:
         return (sys.executable, "-m", package.python_module, *package.args)
     container = pool.container_spec
-    first, *rest = container.command or containers.stand_in(container.image_uri)
-    if _PYTHON.fullmatch(first):
-        first = sys.executable
-    return (first, *rest, *container.args)
+    return (*program(container.command, containers.stand_in(container.image_uri)), *container.args)

@@ -2,6 +2,7 @@
 
 import datetime
 
+import pytest
 import requests
 from google.cloud.storage import transfer_manager
 
@@ -61,6 +62,12 @@ def test_plain_addresses(ask, bucket):
     missing = ask("GET", f"/{bucket.name}/a/b%20c")
     assert (missing.status, b"<Code>NoSuchKey</Code>" in missing.body) == (404, True)
     assert b"<Code>NoSuchBucket</Code>" in ask("GET", "/no-such-bucket/o").body
+
+
+@pytest.mark.parametrize("name", ["batch-1", "upload", "download", "resumable", "storage"])
+def test_a_bucket_may_be_called_as_a_part_of_the_json_api(client, ask, name):
+    client.create_bucket(name).blob("a/o").upload_from_string("text")
+    assert ask("GET", f"/{name}/a/o").body == b"text"
 
 
 def test_signed_addresses_work_whoever_signed(front, bucket):

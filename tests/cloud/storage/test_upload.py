@@ -1,4 +1,5 @@
 import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from google.api_core import exceptions
@@ -51,6 +52,22 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(bucket, folder, capsys, 
         "10 bytes of 10 bytes in gs://bucket-of-tests/m/",
         "",
     ]
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["watched", "not"])
+def test_progress_is_shown_in_a_notebook_that_somebody_watches_and_taken_away(bucket, folder, monkeypatch, watched):
+    lines = []
+
+    def display(line, raw, display_id):
+        lines.append(line["text/plain"])
+        return SimpleNamespace(update=lambda line, raw: lines.append(line["text/plain"]))
+
+    monkeypatch.setattr(upload, "_PATIENCE", -1)
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(upload, "is_watched", lambda: watched)
+    upload_folder(bucket, folder)
+    assert [line.partition(" of")[0] for line in lines] == (["5 bytes", "10 bytes", ""] if watched else [])
 
 
 def test_quick_uploads_show_nothing(bucket, folder, capsys, monkeypatch):

@@ -1,8 +1,12 @@
 import json
+import operator
+import sys
+from datetime import datetime
 
 import pytest
 from google.cloud.aiplatform_v1 import types
 
+from labkit.cloud.local.containers import Containers
 from labkit.cloud.local.http_messages import HttpRequest
 from labkit.cloud.local.job_log import logging_app
 from labkit.cloud.local.status import ApiError
@@ -121,6 +125,14 @@ def test_a_cancelled_job_leaves_no_process(lab):
         lab.jobs.CancelCustomJob(types.CancelCustomJobRequest(name=job.name))
 
 
+def test_the_last_words_of_a_process_that_is_ended_are_in_the_log(lab):
+    script = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit()))\n" + FOR_EVER
+    job = lab.create(lab.pool(script))
+    lab.wait_for_log(job, "here")
+    lab.jobs.CancelCustomJob(types.CancelCustomJobRequest(name=job.name))
+    assert lab.log(lab.finished(job)) == ["here", "saved"]
+
+
 def test_a_job_ends_at_its_timeout(lab):
     job = lab.run(lab.pool(FOR_EVER), scheduling={"timeout": {"nanos": 1000}})
     assert job.state == STATES.JOB_STATE_FAILED
@@ -158,6 +170,13 @@ def test_the_command_of_a_prebuilt_image_runs_with_this_python_and_its_variables
     command = ["python3", "-c", "import sys; print(sys.argv[1:])"]
     job = lab.run(lab.container(IMAGE, command, ["$(AIP_MODEL_DIR)", "$$(HOME)", "$(NO_SUCH)"]), output="gs://lab/o")
     assert lab.log(job) == ["['gs://lab/o/model/', '$(HOME)', '$(NO_SUCH)']"]
+
+
+def test_a_python_of_the_image_is_this_one_and_a_stand_ins_is_its_own(lab, cloud):
+    show = ("-c", "import sys; print(sys.executable)")
+    assert lab.log(lab.run(lab.container(IMAGE, ["/usr/bin/python3.11", *show]))) == [sys.executable]
+    cloud.containers = Containers(cloud.folder, {}, images={"lab/own": ["/no/such/place/python", *show]})
+    assert "'/no/such/place/python'" in lab.run(lab.container("lab/own")).error.message
 
 
 def test_an_image_that_this_session_knows_runs_its_command(lab):
@@ -209,6 +228,10 @@ def test_a_job_that_cannot_run_is_refused_in_words(lab):
         lab.jobs.CreateCustomJob(types.CreateCustomJobRequest(parent=PARENT, custom_job=types.CustomJob()))
 
 
+def moment(entry):
+    return datetime.fromisoformat(entry["timestamp"])
+
+
 def test_logs_are_read_by_job_and_page_and_time(lab):
     job = lab.run(lab.pool("for i in range(5): print(i)"))
     label = f'resource.type="ml_job" AND resource.labels.job_id="{job.name.rpartition("/")[2]}"'
@@ -222,6 +245,9 @@ def test_logs_are_read_by_job_and_page_and_time(lab):
     newest = lab.entries(filter=label + ' AND timestamp>="2020-01-01T00:00:00Z"', orderBy="timestamp desc")
     assert len(newest["entries"]) == 5
     assert lab.entries(filter='timestamp>="2100-01-01T00:00:00Z" AND ' + label)["entries"] == []
+    for sign, holds in {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}.items():
+        found = lab.entries(filter=f'{label} AND timestamp{sign}"{entries[2]["timestamp"]}"')["entries"]
+        assert found == [entry for entry in entries if holds(moment(entry), moment(entries[2]))], sign
     assert lab.entries(filter="severity>3")["error"]["status"] == "INVALID_ARGUMENT"
 
 
@@ -233,7 +259,9 @@ def test_a_filter_has_lines_as_in_the_console_and_times_without_a_zone(lab):
 
 
 def test_questions_about_logs_that_are_none_are_refused(lab, cloud):
-    assert lab.entries(pageToken="x")["error"]["code"] == 400
+    for wrong in ({"pageToken": "x"}, {"pageSize": "x"}, {"pageSize": -1}, {"filter": 5}, {"orderBy": ["timestamp"]}):
+        assert lab.entries(**wrong)["error"]["code"] == 400, wrong
+    assert lab.entries(filter=None, pageSize="3", orderBy=None) == {"entries": []}
     for body in (b"{", b"[]"):
         answer = logging_app(cloud)(HttpRequest("POST", "logging.googleapis.com", "/v2/entries:list", {}, body))
         assert answer.status == 400
