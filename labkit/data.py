@@ -1,6 +1,6 @@
 """Data that ships with installed packages: nothing is downloaded, every machine gets the same rows.
 
-Both sets come as a `Dataset`: seeded train and test halves of plain numpy arrays, one per model input.
+Both sets come as a `Dataset`: seeded train and test parts of plain numpy arrays, one per model input.
 """
 
 import csv

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import ModelFolderError
+from labkit.errors import ModelConversionError, ModelFolderError
 from labkit.warmup import write_warmup
 
 __all__ = ["export", "versions", "write_warmup"]
@@ -52,6 +52,8 @@ def export(
 
     Raises:
         ModelFolderError: that version is there already, or `version` is negative.
+        ModelConversionError: the model does not say what its inputs are, as a subclassed one or a Sequential without
+            `keras.Input` that was never called.
         WarmupError: a request of `warmup` does not fit the model; nothing is written then.
     """
     root = Path(folder)
@@ -79,7 +81,14 @@ def _write(model: Any, target: Path, signatures: Mapping[str, Callable[..., Any]
     import keras
 
     # A Sequential model that was never called has `inputs` only; elsewhere `input` keeps their names and nesting.
-    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    try:
+        inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    except AttributeError as error:
+        raise ModelConversionError(
+            f"This {type(model).__name__} does not say which inputs it takes, and servers have to know ({error}) Put a "
+            "keras.Input first in a Sequential; make a functional model of any other: x = keras.Input(shape), then "
+            "export keras.Model(x, model(x))."
+        ) from error
     inputs = keras.tree.map_structure(lambda t: keras.InputSpec(shape=t.shape, dtype=t.dtype, name=t.name), inputs)
     archive = keras.export.ExportArchive()
     archive.track_and_add_endpoint("serve", model, [inputs])

@@ -46,7 +46,7 @@ def write_warmup(
         signature_name: the signature that mappings and arrays are for; a message names its own.
 
     Raises:
-        ModelFolderError: `version_folder` holds no SavedModel.
+        ModelFolderError: `version_folder` holds no SavedModel, or a damaged one.
         WarmupError: a request does not fit the model's signatures, so a server would refuse to load the version;
             there are none, or more than 1000. The folder is left as it was.
     """

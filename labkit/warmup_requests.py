@@ -31,8 +31,9 @@ def signatures_of(folder: Path) -> SignatureDefs:
     """The signatures of the SavedModel in a version's folder.
 
     Raises:
-        ModelFolderError: there is none.
+        ModelFolderError: there is none, or it is damaged.
     """
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     file = folder / "saved_model.pb"
@@ -40,7 +41,12 @@ def signatures_of(folder: Path) -> SignatureDefs:
         found = sorted(child.parent for child in folder.glob("*/saved_model.pb"))
         hint = f"It is the model's folder: choose a version, such as {found[-1]}." if found else "Export a model first."
         raise ModelFolderError(f"{folder} is not the folder of one version, there is no saved_model.pb in it. {hint}")
-    graphs = SavedModel.FromString(file.read_bytes()).meta_graphs
+    try:
+        graphs = SavedModel.FromString(file.read_bytes()).meta_graphs
+    except DecodeError as error:
+        raise ModelFolderError(
+            f"{file} is damaged, it holds no SavedModel ({error}). Export the model again."
+        ) from None
     served = [graph for graph in graphs if "serve" in graph.meta_info_def.tags]
     return dict((served or graphs)[0].signature_def) if graphs else {}
 

@@ -116,3 +116,13 @@ def test_checks_of_a_lab_are_found_by_its_number(
     )
     monkeypatch.setattr(checks, "__path__", [*checks.__path__, str(tmp_path)])
     assert said(capsys, "95.1", 1) == "95.1: right\n"
+
+
+@pytest.mark.parametrize("answer", [0, -1.5, np.float32(2), np.int64(3), float("inf")])
+def test_a_number_is_one(answer: Any) -> None:
+    assert checks.is_number(answer)
+
+
+@pytest.mark.parametrize("answer", [True, np.True_, None, "3", [3], np.array([3])])
+def test_what_only_looks_like_a_number_is_none(answer: Any) -> None:
+    assert not checks.is_number(answer)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.errors import ModelFolderError, WarmupError
+from labkit.errors import ModelConversionError, ModelFolderError, WarmupError
 from labkit.export import export, versions
 
 
@@ -43,6 +43,33 @@ def test_a_failed_export_leaves_nothing_behind(model, tmp_path):
     with pytest.raises(ValueError, match="input_signature"):
         export(model, tmp_path / "m", signatures={"no_signature": lambda x: x})
     assert list((tmp_path / "m").iterdir()) == []
+
+
+def subclassed():
+    import keras
+
+    class Doubled(keras.Model):
+        def call(self, x):
+            return 2 * x
+
+    return Doubled()
+
+
+def without_input():
+    import keras
+
+    return keras.Sequential([keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize("made", [subclassed, without_input])
+def test_a_model_that_does_not_say_its_inputs_is_refused(made, tmp_path):
+    import keras
+
+    with pytest.raises(ModelConversionError, match=r"This (Doubled|Sequential) .*keras\.Model\(x, model\(x\)\)"):
+        export(made(), tmp_path / "m")
+    assert list((tmp_path / "m").iterdir()) == []
+    x = keras.Input((2,))
+    assert export(keras.Model(x, made()(x)), tmp_path / "m").name == "1", "the advice works"
 
 
 def test_further_signatures_stand_beside_the_models_own(model, tmp_path):

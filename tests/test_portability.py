@@ -285,3 +285,27 @@ def test_on_macos_a_relay_stands_before_the_task_s_port(tmp_path: Path) -> None:
     (tmp_path / "relays.py").write_text(RELAYS, encoding="utf-8")
     said = run("darwin", str(tmp_path / "relays.py"))
     assert said == "received b'0123456789' from ::1\n10 10\n", "whose connection it is was found without /proc"
+
+
+MACOS_LIMITS = """
+import resource, sys
+really_set, (_, most) = resource.setrlimit, resource.getrlimit(resource.RLIMIT_NOFILE)
+really_set(resource.RLIMIT_NOFILE, (256, most))
+
+def setrlimit(which, limits):
+    if not 0 <= limits[0] <= 10_240:
+        raise ValueError("current limit exceeds maximum limit")
+    really_set(which, (limits[0], most))
+
+resource.getrlimit, resource.setrlimit = lambda which: (256, resource.RLIM_INFINITY), setrlimit
+from labkit.serving.embedded.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux shows another process's limits")
+def test_on_macos_the_server_takes_the_open_files_that_it_can_get(half_plus_two: Path) -> None:
+    """There the limit above the limit says "any number", and what can be set is OPEN_MAX."""
+    server = [sys.executable, "-c", MACOS_LIMITS, "--port=auto", f"--model_base_path={half_plus_two}"]
+    with processes.start(server, name="server", ready="Running gRPC ModelServer") as process:
+        assert psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE)[0] == 10_240

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from labkit import processes
 from labkit.errors import ProcessError
+from labkit.ports import free_ports
 from labkit.waiting import wait_until
 
 SLEEPER = [sys.executable, "-u", "-c", "import time; print('ready'); time.sleep(600)"]
@@ -265,6 +267,14 @@ def test_what_popen_is_told_on_each_system(monkeypatch):
     # CREATE_NEW_PROCESS_GROUP, and with it DETACHED_PROCESS; subprocess has the names on Windows only.
     assert guard.own_group() == {"creationflags": 0x200}
     assert guard.own_group(detached=True) == {"creationflags": 0x208}
+
+
+def test_free_ports_are_different_and_can_be_had():
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    for port in ports:
+        socket.create_server(("127.0.0.1", port)).close()
+    assert free_ports(0) == []
 
 
 def test_a_detached_program_goes_on_without_us(tmp_path):

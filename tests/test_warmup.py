@@ -185,3 +185,9 @@ def test_only_a_versions_folder_will_do(version, tmp_path):
         write_warmup(version.parent, [ROW])
     with pytest.raises(ModelFolderError, match="not the folder of one version"):
         write_warmup(tmp_path / "elsewhere", [ROW])
+
+
+def test_a_damaged_model_is_said_to_be_one(version):
+    (version / "saved_model.pb").write_bytes(b"this is no protobuf message")
+    with pytest.raises(ModelFolderError, match=re.escape(f"{version / 'saved_model.pb'} is damaged")):
+        write_warmup(version, [ROW])

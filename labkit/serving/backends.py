@@ -5,17 +5,17 @@ which one runs.
 """
 
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import EnvironmentProblem
+from labkit.ports import free_ports
 from labkit.serving import containers
 
-READY = r"Exporting HTTP/REST API at:\S+?:(\d+)"
-GRPC_PORT = r"Running gRPC ModelServer at \S+?:(\d+)"
+READY = r"Exporting HTTP/REST API at:\S+:(\d+)"  # an IPv6 address has colons, too
+GRPC_PORT = r"Running gRPC ModelServer at \S+:(\d+)"
 IMAGE = "tensorflow/serving:2.19.0"
 
 
@@ -55,7 +55,7 @@ def binary(
         EnvironmentProblem: it is not on the PATH.
     """
     program = _program("tensorflow_model_server", "install tensorflow-model-server from TensorFlow's apt archive")
-    grpc_port, rest_port = (_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port))
+    grpc_port, rest_port = _chosen(port, rest_api_port)
     return Launch([program, *_flags(name, base_path, grpc_port, rest_port, flags)], grpc_port, rest_port)
 
 
@@ -74,7 +74,7 @@ def docker(
     """
     program = _program("docker", "install Docker and start it")
     containers.ensure_image(program, image)
-    grpc_port, rest_port = (_free_port() if wanted == "auto" else int(wanted) for wanted in (port, rest_api_port))
+    grpc_port, rest_port = _chosen(port, rest_api_port)
     container = containers.container_name(name, grpc_port)
     return Launch(
         containers.run_command(program, image, name, base_path, (grpc_port, rest_port), flags),
@@ -102,8 +102,7 @@ def _program(name: str, advice: str) -> str:
     return path
 
 
-def _free_port() -> int:
-    """A port that was free a moment ago; these programs cannot choose one themselves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _chosen(port: int | str, rest_api_port: int | str) -> tuple[int, int]:
+    """Both ports as numbers; these programs cannot choose free ones themselves."""
+    free, free_for_rest = free_ports(2)
+    return free if port == "auto" else int(port), free_for_rest if rest_api_port == "auto" else int(rest_api_port)

@@ -54,6 +54,7 @@ class RestClient:
             RequestError: the server refused, or could not be reached.
             ValueError: `form` is neither, the inputs of a row request have no common batch size, or both `version` and
                 `label` are given.
+            TypeError: JSON cannot carry an input.
         """
         body = rest_messages.predict_body(inputs, form=form, signature_name=signature_name)
         return rest_messages.predict_answer(self._ask("POST", self._path(version, label) + ":predict", body))

@@ -9,6 +9,7 @@ from labkit import processes
 from labkit.errors import ModelFolderError, ProcessError, ServerStartError
 from labkit.serving import backends
 from labkit.serving.embedded.config import ModelConfig, check_folder
+from labkit.serving.embedded.flags import Flags
 from labkit.serving.embedded.status import StatusError
 from labkit.serving.embedded.storage import model_files
 from labkit.serving.grpc_client import GrpcClient
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import grpc
 
 _running: dict[tuple[str, str], "ModelServer"] = {}
-_STOP_SECONDS = 35.0  # a little longer than the server's own drain
+_BEYOND_DRAIN_SECONDS = 5.0  # a server that has drained needs them to end
 
 
 class ModelServer:
@@ -41,11 +42,13 @@ class ModelServer:
         process: processes.ManagedProcess,
         launch: backends.Launch,
         credentials: "grpc.ChannelCredentials | None" = None,
+        drain_seconds: float = Flags.drain_seconds,
     ) -> None:
         """Use `serve`."""
         self.name = name
         self.backend = backend
         self._process = process
+        self._stop_seconds = drain_seconds + _BEYOND_DRAIN_SECONDS
         self._memory = launch.memory or process.memory
         self.rest_url = f"http://127.0.0.1:{launch.rest_port or _logged_port(process, backends.READY)}"
         self.grpc_address = f"127.0.0.1:{launch.grpc_port or _logged_port(process, backends.GRPC_PORT)}"
@@ -96,9 +99,9 @@ class ModelServer:
 
     def stop(self) -> None:
         """End the server; requests in flight are answered first. Calling it again does nothing."""
+        self._process.stop(self._stop_seconds)
         self.rest.close()
-        self.grpc.close()
-        self._process.stop(_STOP_SECONDS)
+        self.grpc.close()  # which gives up the calls that have no answer yet
         if _running.get((self.name, self.backend)) is self:
             del _running[self.name, self.backend]
 
@@ -141,18 +144,23 @@ def serve(
         image: with the docker backend, an image other than TensorFlow Serving's (`backends.IMAGE`) that is started in
             the same way, such as the one that docs/model-server.md builds. One that is not here is pulled.
         credentials: for `.grpc`, where ``ssl_config_file`` makes the server speak TLS; see `GrpcClient`.
-        flags: further flags of `tensorflow_model_server`, as in ``file_system_poll_wait_seconds=1``.
+        flags: further flags of `tensorflow_model_server`, as in ``file_system_poll_wait_seconds=1``. A
+            ``bind_address`` must include 127.0.0.1, where this program asks.
 
     Raises:
         ModelFolderError: there is nothing to serve in `model_dir`; the message names what is there and what should be.
         ServerStartError: the server ended or was not ready in time; `.log` holds what it said.
         EnvironmentProblem: this machine does not have that backend.
-        ValueError: there is no such backend, or `image` is given to one without images.
+        ValueError: there is no such backend, `image` is given to one without images, or `flags` names the model or its
+            folder.
     """
     if backend not in backends.BACKENDS:
         raise ValueError(f"backend is one of {', '.join(backends.BACKENDS)}; got {backend!r}")
     if image is not None and backend != "docker":
         raise ValueError(f"image={image!r} is for backend='docker'; the {backend} backend has no image")
+    for flag in ("model_name", "model_base_path"):
+        if flag in flags:
+            raise ValueError(f"{flag} cannot be passed as a flag; write serve(folder, name=...)")
     base_path = Path(model_dir).resolve()
     name = name or base_path.name
     try:
@@ -174,7 +182,12 @@ def serve(
         )
     except ProcessError as error:
         raise ServerStartError(_start_message(name, backend, error), error.log) from None
-    server = ModelServer(name, backend, process, launch, credentials)
+    try:
+        drain_seconds = float(str(flags.get("drain_seconds", Flags.drain_seconds)))
+        server = ModelServer(name, backend, process, launch, credentials, drain_seconds)
+    except BaseException:  # nobody else could stop it
+        process.stop(grace=1.0)
+        raise
     _running[name, backend] = server
     return server
 

@@ -122,4 +122,4 @@ def _name(error: Exception) -> str:
     """The status code of a `grpc.RpcError` or a `RequestError`; of anything else the type."""
     code = getattr(error, "code", None)
     code = code() if callable(code) else code
-    return getattr(code, "name", code) if code is not None else type(error).__name__
+    return str(getattr(code, "name", code)) if code is not None else type(error).__name__

@@ -1,7 +1,9 @@
 """labkit.serve: one call from a model folder to a running server, and never a server too many."""
 
+import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 import trustme
 
 import labkit
+from labkit import processes
 from labkit.errors import EnvironmentProblem, ModelFolderError, ServerStartError
+from labkit.serving import backends
+from labkit.waiting import wait_until
 
 INPUT = np.array([[1.0], [5.0]], np.float32)
 ANSWER = np.array([[2.5], [4.5]], np.float32)
@@ -61,6 +66,48 @@ def test_the_servers_own_client_speaks_tls(half_plus_two, tmp_path):
     with labkit.serve(half_plus_two, ssl_config_file=file, credentials=credentials) as server:
         for via in ("grpc", "rest"):
             np.testing.assert_array_equal(server.predict(INPUT, via=via), ANSWER)
+
+
+@pytest.mark.parametrize("via", ["grpc", "rest"])
+def test_a_request_in_flight_is_answered_before_it_stops(saved_models, via):
+    inputs = {"seconds": np.array([2.0], np.float32), "x": np.array([7.0], np.float32)}
+    with labkit.serve(saved_models.slow) as server, ThreadPoolExecutor(1) as aside:
+        busy = psutil.Process(server.pid)
+        before = sum(busy.cpu_times()[:2])
+        answer = aside.submit(server.predict, inputs, via=via, signature_name="wait")
+        wait_until(lambda: sum(busy.cpu_times()[:2]) - before > 0.4, timeout=60)  # the model works while it waits
+        server.stop()
+        np.testing.assert_array_equal(answer.result(), [7.0])
+
+
+def test_it_has_as_long_to_stop_as_it_may_drain(half_plus_two, monkeypatch):
+    stop, given = processes.ManagedProcess.stop, []
+    monkeypatch.setattr(processes.ManagedProcess, "stop", lambda self, grace: (given.append(grace), stop(self, grace)))
+    for flags in ({}, {"drain_seconds": 60}):
+        labkit.serve(half_plus_two, **flags).stop()
+    assert [grace > drain for grace, drain in zip(given, (30, 60), strict=True)] == [True, True]
+    assert given[0] < 60
+
+
+def test_the_model_is_not_named_by_a_flag(half_plus_two):
+    with labkit.serve(half_plus_two, name="half") as server:
+        for flag in ("model_name", "model_base_path"):
+            with pytest.raises(ValueError, match=rf"^{flag} cannot be passed as a flag; write serve\(folder, name="):
+                labkit.serve(half_plus_two, name="half", **{flag: "x"})
+        assert server.running
+
+
+def test_no_server_is_left_when_its_client_cannot_be_made(half_plus_two):
+    with pytest.raises(AttributeError):
+        labkit.serve(half_plus_two, name="left alone", credentials="not credentials")
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert not [words for words in commands if "--model_name=left alone" in words]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::]", "[fe80::1:2]"])
+def test_the_port_is_read_behind_any_address(address):
+    assert re.search(backends.READY, f"Exporting HTTP/REST API at:{address}:8501 ...")[1] == "8501"
+    assert re.search(backends.GRPC_PORT, f"Running gRPC ModelServer at {address}:8500 ...")[1] == "8500"
 
 
 def test_a_missing_folder_says_what_is_there_instead(tmp_path):

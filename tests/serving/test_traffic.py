@@ -2,6 +2,8 @@
 
 import itertools
 import threading
+from email.message import Message
+from urllib.error import HTTPError
 
 import grpc
 import pytest
@@ -29,7 +31,8 @@ def test_clients_ask_at_the_same_time() -> None:
 
 
 def test_a_failure_is_kept_by_its_code_or_its_type_and_the_client_goes_on() -> None:
-    failures = itertools.cycle([RequestError("UNAVAILABLE", "not now"), ZeroDivisionError("no code"), None])
+    no_page = HTTPError("http://127.0.0.1", 404, "no such page", Message(), None)
+    failures = itertools.cycle([RequestError("UNAVAILABLE", "not now"), ZeroDivisionError("no code"), no_page, None])
 
     def ask() -> str:
         failure = next(failures)
@@ -38,12 +41,13 @@ def test_a_failure_is_kept_by_its_code_or_its_type_and_the_client_goes_on() -> N
         return "answered"
 
     with Traffic(ask, clients=1, pause=0) as traffic:
-        traffic.wait(6)
-    assert traffic.errors[:4] == ["UNAVAILABLE", "ZeroDivisionError"] * 2
+        traffic.wait(8)
+    assert traffic.errors[:6] == ["UNAVAILABLE", "ZeroDivisionError", "404"] * 2
     assert traffic.answers[:2] == ["answered"] * 2
-    assert [(one.answer, one.error) for one in traffic.log[:3]] == [
+    assert [(one.answer, one.error) for one in traffic.log[:4]] == [
         (None, "UNAVAILABLE"),
         (None, "ZeroDivisionError"),
+        (None, "404"),
         ("answered", ""),
     ]
 

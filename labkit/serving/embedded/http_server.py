@@ -162,7 +162,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._waiting.clear()
         if self._answering:
-            self._answering.cancel()  # nobody wants the answer: its place in a queue is free
+            self._answering.cancel()  # nobody wants the answer: its place in a batch is free
         self._server.forget(self)
 
     def data_received(self, data: bytes) -> None:

@@ -80,7 +80,7 @@ def _decode_with_numbers(text: str) -> Any:
     except json.JSONDecodeError as error:
         position = error.pos  # in the rewritten text: back to where that is in the request
         for token in _TOKEN.finditer(text):
-            if token[0] in _NUMBERS_OF_RAPIDJSON and token.end() < position:
+            if token[0] in _NUMBERS_OF_RAPIDJSON and token.start() < position:
                 position -= len(_NUMBERS_OF_RAPIDJSON[token[0]]) - len(token[0])
         raise _parse_error(text, error.msg, position) from None
 
@@ -163,6 +163,8 @@ def _parse_error(text: str, message: str, position: int) -> StatusError:
     reason = _PYTHON_TO_RAPIDJSON.get(message, "Invalid value.")
     if message == "Expecting ',' delimiter":
         reason = _missing_comma(text, position)
+    if message.startswith("Illegal trailing comma"):  # Python 3.13 points at the comma, RapidJSON at what follows
+        position = len(text) - len(text[position + 1 :].lstrip(_WHITESPACE))
     offset = len(text[:position].encode("utf-8", "surrogateescape"))
     return invalid_argument(f"JSON Parse error: {reason} at offset: {offset}")
 

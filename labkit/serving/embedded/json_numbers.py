@@ -61,7 +61,10 @@ def read(body: bytes, signatures: Mapping[str, Signature]) -> NumbersRequest | N
         ((name, number),) = signatures[signature_name].input_types.items()
         data_type = dtypes.data_type(number)
         shape = _shape(document[key])
-        if shape is None or body[start:end].translate(None, _DIGITS) != _skeleton(shape):
+        # First elements alone may promise far more than the body holds: its skeleton is not to be built.
+        if shape is None or _least_bytes(shape) > end - start:
+            return None
+        if body[start:end].translate(None, _DIGITS) != _skeleton(shape):
             return None
         numbers: np.ndarray = np.frombuffer(
             document[key].as_buffer(of_type=_BUFFER_TYPES[data_type.name]), np.dtype("f8")
@@ -87,6 +90,14 @@ def _shape(value: object) -> tuple[int, ...] | None:
         shape.append(len(value))
         value = value[0]
     return tuple(shape) if shape and type(value) in (int, float) else None
+
+
+def _least_bytes(shape: tuple[int, ...]) -> int:
+    """How long the text of a nested list of that shape is at the very least."""
+    length = 1  # a number of one digit
+    for size in reversed(shape):
+        length = size * (length + 1) + 1
+    return length
 
 
 def _skeleton(shape: tuple[int, ...]) -> bytes:

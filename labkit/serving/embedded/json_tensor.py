@@ -218,6 +218,8 @@ def _check_leaf(value: Any, data_type: dtypes.DataType) -> None:
 
 def _fill(value: Any, shape: tuple[int, ...], data_type: dtypes.DataType) -> np.ndarray:
     """An array of already checked values."""
+    if not data_type.field:  # an empty list has no value that the check could refuse
+        raise StatusError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {shown(value)} to type: {data_type.name}")
     if data_type.number == dtypes.STRING:
         array = np.empty(math.prod(shape), object)
         array[:] = [string_bytes(leaf) for leaf in _leaves(value)]

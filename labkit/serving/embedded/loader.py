@@ -52,7 +52,7 @@ class Loader:
         """
         started, session = time.perf_counter(), None
         try:
-            session = self._session(Path(folder.path))
+            session = self._session(folder.path)
         finally:
             if self._metrics:
                 seconds = time.perf_counter() - started

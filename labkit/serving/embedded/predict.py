@@ -1,4 +1,6 @@
-"""One request on one servable: check the inputs against the signature, run, name the outputs. No protocol in here.
+"""One request on one servable: check the inputs against the signature, run, name the outputs.
+
+REST and gRPC bring numpy arrays here; the only messages are the defaults that a signature has for missing inputs.
 
 The rules and messages are TensorFlow Serving's (servables/tensorflow/predict_util.cc).
 """

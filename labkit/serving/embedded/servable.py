@@ -47,7 +47,7 @@ class Signature:
             {name: info.name for name, info in inputs},
             {name: info.dtype for name, info in inputs},
             {name: info.name for name, info in outputs},
-            dict(definition.defaults.items()) if hasattr(definition, "defaults") else {},
+            dict(definition.defaults.items()),
             definition.method_name,
         )
 

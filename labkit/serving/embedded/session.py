@@ -151,11 +151,13 @@ class CSession:
 
     def _outputs(self, names: tuple[str, ...]) -> Any:
         """An array of TF_Output; signatures ask for the same ones again and again, so they are kept."""
-        if names not in self._known_outputs:
+        outputs = self._known_outputs.get(names)
+        if outputs is None:
             if len(self._known_outputs) >= _MOST_KNOWN:  # an output_filter may ask for them in any order
                 self._known_outputs.clear()
-            self._known_outputs[names] = (c_api.Output * len(names))(*map(self._output, names))
-        return self._known_outputs[names]
+            outputs = (c_api.Output * len(names))(*map(self._output, names))
+            self._known_outputs[names] = outputs
+        return outputs
 
     def _output(self, name: str) -> c_api.Output:
         operation, _, index = name.partition(":")

@@ -16,8 +16,8 @@ from labkit.serving.embedded.flags import Flags
 from labkit.serving.embedded.status import StatusError, invalid_argument
 
 
-def server_credentials(flags: Flags) -> grpc.ServerCredentials | None:
-    """What the gRPC listeners identify themselves with; None for plain connections.
+def server_credentials(flags: Flags) -> grpc.ServerCredentials:
+    """What the gRPC listeners identify themselves with, where a flag asks for more than plain connections.
 
     Raises:
         StatusError: NOT_FOUND, no such file; INVALID_ARGUMENT, the file, a key or a certificate in it is not usable, or
@@ -28,8 +28,6 @@ def server_credentials(flags: Flags) -> grpc.ServerCredentials | None:
             "--use_alts_credentials needs Google Cloud's ALTS, which this server does not speak; "
             "--ssl_config_file=FILE encrypts with TLS."
         )
-    if not flags.ssl_config_file:
-        return None
     config = config_protos.read("SSLConfig", flags.ssl_config_file)
     _check(config, flags.ssl_config_file)
     return grpc.ssl_server_credentials(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
 
-_LONGEST_PATH = 107  # bytes, sockaddr_un on Linux (103 on macOS)
+_LONGEST_PATH = 103  # bytes, sockaddr_un on macOS (Linux has four more)
 
 
 def clear(path: Path) -> Path:
@@ -25,6 +25,8 @@ def clear(path: Path) -> Path:
     """
     if not hasattr(socket, "AF_UNIX"):
         raise invalid_argument(f"--grpc_socket_path={path}: Python has no unix sockets on Windows; use --port.")
+    if not path.name:
+        raise invalid_argument(f"--grpc_socket_path={path} is a folder; pass the name of the socket, too.")
     made = path.with_name(f".{os.getpid()}")
     if max(len(bytes(path)), len(bytes(made))) > _LONGEST_PATH:
         raise invalid_argument(

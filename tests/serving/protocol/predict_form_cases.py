@@ -22,6 +22,9 @@ def body(request: bytes | str | tuple[str | None, Any]) -> bytes:
     return ("{" + name + text[1:]).encode()
 
 
+# As if it were 8,000 x 8,000 x 8,000, by what stands first in each list; it has 24,000 numbers.
+PROMISE = "[[[0" + 3 * (8_000 * ",0" + "]")
+
 # fmt: off
 PARSING = [
     Case("3.1", "empty body", b"", 400, error="JSON Parse error: The document is empty"),
@@ -36,7 +39,14 @@ PARSING = [
     Case("3.1", "value missing", '{"instances": }', 400, error="JSON Parse error: Invalid value. at offset: "),
     Case("3.1", "a number with a leading plus", '{"instances": [+1.0]}', 400, error="JSON Parse error: …at offset: "),
     Case("3.1", "single quotes", "{'instances': [1.0]}", 400, error="JSON Parse error: …at offset: "),
-    Case("3.1", "a comma too many", '{"instances": [1.0,]}', 400, error="JSON Parse error: …at offset: "),
+    Case("3.1", "a comma too many", '{"instances": [1.0, ]}', 400,
+         error="JSON Parse error: Invalid value. at offset: 20"),
+    Case("3.1", "a comma too many behind a word that grows", '{"instances": [Inf,]}', 400,
+         error="JSON Parse error: Invalid value. at offset: 19"),
+    Case("3.1", "a comma too many behind a word that shrinks", '{"instances": [-NaN,]}', 400,
+         error="JSON Parse error: Invalid value. at offset: 20"),
+    Case("3.1", "a comma too many in an object", '{"instances": [1.0] , }', 400,
+         error="JSON Parse error: Missing a name for object member. at offset: 22"),
     Case("3.1", "bytes after the value are ignored", '{"instances": [1.0]} and more {', answer={"predictions": [2.5]}),
     Case("3.1", "a second document is ignored", '{"instances": [1.0]}{"instances": [5.0]}',
          text='{"predictions":[2.5]}'),
@@ -152,6 +162,9 @@ ROW = [
                "size: 1 at level: 1 expected size: 2"),
     Case("3.5", "value too shallow", '{"instances": [[[1.0, 2.0], 3.0]]}', 400,
          error="Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: 3.0 found at "
+               "incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+    Case("3.5", "first elements that promise a terabyte", '{"instances": ' + PROMISE + "}", 400,
+         error="Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: 0 found at "
                "incorrect level: 2 in the JSON DOM. Expected at level: 2"),
     Case("3.5", "value too deep", '{"instances": [[1.0, [2.0]]]}', 400,
          error="Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: Encountered list at "

@@ -113,6 +113,12 @@ for _dtype in ("half", "bfloat16", "uint16", "complex64", "qint8"):
                    "Value: 1.0 to "
                    f"type: {_dtype}"),
     ]
+TYPES += [
+    Case("3.8", "not even nothing by column", ("echo_qint8", '{"inputs": []}'), 501,
+         error="Conversion of JSON Value: [] to type: qint8"),
+    Case("3.8", "not even nothing by row", ("echo_qint8", '{"instances": [[]]}'), 501,
+         error="Conversion of JSON Value: [[]] to type: qint8"),
+]
 
 ANSWERS = [
     Case("3.9", "scalar output by row", ("total", {"instances": [1.0, 2.0]}), 400,
