@@ -97,9 +97,12 @@ def open_lab(argv: list[str]) -> int:
     if os.name == "posix":
         sys.stdout.flush()
         os.execv(sys.executable, command)
-    from labkit.pack.set_up import wait_for
+    import subprocess
 
-    return wait_for(command, env={"PYTHONUTF8": "1", **os.environ})  # for kernels: Windows' own is not UTF-8
+    from labkit.waiting import wait_through_ctrl_c
+
+    # For kernels: Windows' own is not UTF-8.
+    return wait_through_ctrl_c(subprocess.Popen(command, env={"PYTHONUTF8": "1", **os.environ}))
 
 
 def _make_room_for_jupyterlab() -> None:

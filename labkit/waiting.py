@@ -1,5 +1,6 @@
 """Waiting for something that another process does in its own time."""
 
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -26,3 +27,19 @@ def wait_until(condition: Callable[[], object], *, timeout: float = 30.0) -> Non
                 "(server.log(), cluster.log(...)), or give a larger timeout."
             )
         time.sleep(_LOOK_SECONDS)
+
+
+def wait_through_ctrl_c(child: subprocess.Popen[bytes]) -> int:
+    """The status of `child`, whatever Ctrl-C does here: the terminal gives it to both, and how `child` ends is its own.
+
+    Args:
+        child: a program that shares this one's terminal.
+
+    Returns:
+        Its exit status; negative is the signal that ended it.
+    """
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            pass

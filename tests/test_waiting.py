@@ -1,9 +1,11 @@
 """Waiting: until it is so, or until the time is over."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from labkit.errors import LabkitError, WaitTimeout
-from labkit.waiting import wait_until
+from labkit.waiting import wait_through_ctrl_c, wait_until
 
 
 def test_it_asks_until_the_answer_is_true() -> None:
@@ -21,3 +23,8 @@ def test_what_never_happens_ends_with_the_time() -> None:
 def test_what_the_question_raises_is_passed_on() -> None:
     with pytest.raises(ZeroDivisionError):
         wait_until(lambda: 1 / 0)
+
+
+def test_ctrl_c_is_left_to_what_was_started() -> None:
+    child = Mock(wait=Mock(side_effect=[KeyboardInterrupt, KeyboardInterrupt, 7]))
+    assert wait_through_ctrl_c(child) == 7

@@ -15,6 +15,7 @@ from labkit import processes
 from labkit.cloud import session
 from labkit.cloud.leftovers import Leftover, Leftovers
 from labkit.errors import CloudError
+from labkit.waiting import wait_through_ctrl_c
 
 _NOT_FOUND = 127  # as a shell says it
 
@@ -68,16 +69,7 @@ def _run(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         except OSError as error:
             print(f"labkit cloud run: {command[0]!r} could not be started: {error}", file=sys.stderr)
             return _NOT_FOUND
-        return _status(program)
-
-
-def _status(program: subprocess.Popen[bytes]) -> int:
-    """Wait for the program; Ctrl-C reaches it from the terminal as it reaches us, and how it ends is its own matter."""
-    while True:
-        try:
-            status = program.wait()
-        except KeyboardInterrupt:
-            continue
+        status = wait_through_ctrl_c(program)
         return status if status >= 0 else 128 - status  # ended by a signal: as a shell says it
 
 

@@ -25,7 +25,7 @@ from labkit.browser import javascript
 from labkit.errors import EnvironmentProblem
 from labkit.pack import lock, wheels
 from labkit.pack.set_up import FORMAT
-from labkit.pack.targets import Target
+from labkit.pack.targets import PLATFORMS, Target
 
 RECORD = "bundle.json"
 SET_UP = Path(__file__).with_name("set_up.py")
@@ -112,7 +112,14 @@ class Bundle:
         packages = javascript.fetch(self.project / "labkit" / "browser" / "npm")
         _zip(self.folder / "javascript.zip", _files_below(packages.parent, packages.parent.name))
         shutil.copyfile(SET_UP, self.folder / SET_UP.name)
-        shutil.copyfile(README, self.folder / "README.txt")
+        (self.folder / "README.txt").write_text(self._for_learners(), encoding="utf-8")
+
+    def _for_learners(self) -> str:
+        pythons: dict[str, list[str]] = {}
+        for target in sorted(self.chosen):
+            pythons.setdefault(PLATFORMS[target.platform]["words"], []).append(target.python)
+        machines = "\n".join(f"    {words}: Python {' or '.join(one)}" for words, one in pythons.items())
+        return README.read_text(encoding="utf-8").replace("{machines}", machines)
 
     def _tidy(self) -> None:
         """Wheels of an older lock go; the folder is the bundle's own."""
@@ -132,6 +139,7 @@ class Bundle:
             "format": FORMAT,
             "complete": complete,
             "labkit": version("labkit"),
+            "lock": wheels.sha256(self.project / "requirements.lock"),
             "commit": _git(self.project, "describe", "--always", "--dirty", "--exclude=*", check=False).strip(),
             "targets": {
                 str(target): {"oldest": target.oldest, "wheels": dict(sorted(one.items()))}

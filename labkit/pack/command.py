@@ -1,7 +1,10 @@
 """`labkit pack`: make a bundle, show how far it is, say what a learner types."""
 
 import argparse
+import os
 import platform
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -84,9 +87,9 @@ def _summarize(bundle: Bundle) -> None:
     table.columns[1].justify = table.columns[2].justify = "right"
     for target in sorted(bundle.chosen):
         table.add_row(str(target), str(len(bundle.chosen[target])), f"{bundle.size(target) / 1e6:.0f}")
-    console = Console()
-    console.print(table)
+    Console().print(table)
     total = sum(file.stat().st_size for file in bundle.folder.rglob("*") if file.is_file())
-    console.print(f"{bundle.folder} is complete: {total / 1e6:.0f} MB. Copy it to a stick, or serve it in the room:")
-    console.print(f"  python3 -m http.server --directory {bundle.folder}", soft_wrap=True)
-    console.print("Learners read its README.txt; docs/classroom.md has the rest.")
+    print(f"{bundle.folder} is complete: {total / 1e6:.0f} MB. Copy it to a stick, or serve it in the room:")
+    serve = ["python3", "-m", "http.server", "8000", "--directory", str(bundle.folder)]
+    print(" ", subprocess.list2cmdline(serve) if os.name == "nt" else shlex.join(serve))
+    print("Learners read its README.txt; docs/classroom.md has the rest.")

@@ -9,10 +9,30 @@ from packaging.markers import Marker
 PYTHONS = ("3.11", "3.12", "3.13")
 # The oldest systems for which every package of the lock has a wheel: glibc for Linux, the release for macOS.
 PLATFORMS = {
-    "linux": {"sys_platform": "linux", "platform_machine": "x86_64", "oldest": "2.28"},
-    "linux-arm64": {"sys_platform": "linux", "platform_machine": "aarch64", "oldest": "2.28"},
-    "macos": {"sys_platform": "darwin", "platform_machine": "arm64", "oldest": "12.0"},
-    "windows": {"sys_platform": "win32", "platform_machine": "AMD64", "oldest": ""},
+    "linux": {
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+        "oldest": "2.28",
+        "words": "Linux on Intel or AMD (x86-64)",
+    },
+    "linux-arm64": {
+        "sys_platform": "linux",
+        "platform_machine": "aarch64",
+        "oldest": "2.28",
+        "words": "Linux on ARM (64 bit)",
+    },
+    "macos": {
+        "sys_platform": "darwin",
+        "platform_machine": "arm64",
+        "oldest": "12.0",
+        "words": "macOS on Apple silicon",
+    },
+    "windows": {
+        "sys_platform": "win32",
+        "platform_machine": "AMD64",
+        "oldest": "",
+        "words": "Windows on Intel or AMD (x86-64)",
+    },
 }
 _NAMES = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 

@@ -46,7 +46,10 @@ def fetch(
             the lock's. What was fetched before stays.
     """
     if importlib.util.find_spec("pip") is None:
-        raise EnvironmentProblem(f"pip is not in this environment. Add it: {sys.executable} -m ensurepip")
+        raise EnvironmentProblem(
+            f"pip is not in this environment. Add it: {sys.executable} -m ensurepip; where that is missing (Debian), "
+            f"{sys.executable} -m uv pip install pip"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     groups = -(-len(wanted) // TOGETHER)
     for first in range(groups):  # neighbours apart: two versions of one package are no business for one call
