@@ -32,7 +32,7 @@ help:
 	@echo "make soak         load the model server, kill tasks of clusters, an hour in all; writes docs/reliability*.md (ARGS=--quick: three minutes)"
 	@echo "make lock         write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)"
 	@echo "make pictures     take the README's pictures again"
-	@echo "make fresh        try make lab and make test in a bare Debian, as root (ARGS=--lab-only: make lab alone)"
+	@echo "make fresh        try make lab and make test in a bare Debian, as root (ARGS=--lab-only: make lab alone; --bundle: an offline bundle)"
 	@echo "make fresh-clean  remove the environment, caches and everything the labs wrote"
 
 lab: $(JAVASCRIPT)
@@ -52,6 +52,7 @@ check: $(READY)
 
 labs: $(JAVASCRIPT)
 	@$(BIN)/labkit run all $(ARGS)
+	@$(BIN)/labkit exercises
 
 site: $(READY)
 	@$(BIN)/labkit site $(ARGS)

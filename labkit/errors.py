@@ -16,6 +16,7 @@ LabkitError
 └── WarmupError           a request for a model's warm-up does not fit the model
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,8 +68,17 @@ def needs_extra(part: str, extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise EnvironmentProblem(
-            f"{part} needs the package {error.name}, which is not installed here: pip install 'labkit[{extra}]'"
+            f"{part} needs the package {error.name}, which is not installed here: {pip_install(extra)}"
         ) from error
+
+
+def pip_install(extra: str) -> str:
+    """The command that adds an extra of labkit's to the Python that runs this.
+
+    The reader's own ``pip`` may be another Python's, where labkit is not; it would ask PyPI for a package of that name.
+    """
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return f'{python} -m pip install "labkit[{extra}]"'
 
 
 class MeasurementFailed(LabkitError):

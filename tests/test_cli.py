@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit import checkout, cli, doctor
-from labkit.errors import EnvironmentProblem
+from labkit.errors import EnvironmentProblem, pip_install
 
 
 def labkit(*arguments, **options):
@@ -144,7 +144,7 @@ def test_the_doctor_advises_what_can_be_done_there(course, tmp_path, monkeypatch
     monkeypatch.chdir(course)
     assert "make lab" in doctor.python("3.10", bits=64).verdict
     monkeypatch.chdir(tmp_path)
-    assert doctor.python("3.10", bits=64).verdict.endswith("then run `pip install 'labkit[labs]'`")
+    assert doctor.python("3.10", bits=64).verdict.endswith(f"then run `{pip_install('labs')}`")
 
 
 def test_without_labs_the_message_says_where_they_are(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from labkit import preloaded
-from labkit.errors import EnvironmentProblem, ProcessError
+from labkit.errors import EnvironmentProblem, ProcessError, pip_install
 
 _READY = r"http://[\d.]+:\d+/"
 _shown: dict[str, "TensorBoard"] = {}  # those that run, by folder
@@ -50,7 +50,7 @@ class TensorBoard:
         except ProcessError as error:
             self.stop()
             if "No module named 'tensorboard'" in error.log:
-                raise EnvironmentProblem("TensorBoard is not installed here: pip install 'labkit[cluster]'") from None
+                raise EnvironmentProblem(f"TensorBoard is not installed here: {pip_install('cluster')}") from None
             raise
         except BaseException:  # Ctrl-C
             self.stop()

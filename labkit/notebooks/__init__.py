@@ -3,4 +3,5 @@
 from labkit.errors import needs_extra
 
 with needs_extra("labkit.notebooks, for the labs in labkit's repository,", "labs"):
-    import nbformat  # noqa: F401  # where it is, the rest of the extra is too
+    import latex2mathml  # noqa: F401  # where this one is, the rest of the extra is too: Jupyter brings the others
+    import nbformat  # noqa: F401

@@ -2,12 +2,17 @@
 
 In a lab, an exercise's solution stands between the comment lines ``# solution`` and ``# end of solution``. In the copy
 in ``labs/exercises/`` those lines are gone and what they assigned is ``...``.
+
+Readers fill these copies in, often where they lie. So only this command writes them, and a copy carries a digest of its
+name and its cells: where it no longer fits, the file is a reader's, and is kept.
 """
 
 import argparse
 import ast
 import copy
 import difflib
+import hashlib
+import json
 import re
 import sys
 import textwrap
@@ -101,11 +106,12 @@ def student_copy(notebook: NotebookNode, lab: Path) -> NotebookNode:
         elif cell.cell_type == "markdown":
             cell.source = _LINK.sub(lambda link: link[1] + _one_folder_up(link[2], lab), cell.source)
     note = (
-        f"*This copy of [{lab.name}](../{lab.name}) is generated (`labkit exercises`) and is overwritten when the lab "
-        "changes. Save it under another name, fill in each `...`, and run the cells from top to bottom.*"
+        f"*This copy of [{lab.name}](../{lab.name}) is generated (`labkit exercises`) and changes with the lab. "
+        "Save it under another name, fill in each `...`, and run the cells from top to bottom.*"
     )
     student.cells.insert(0, nbformat.v4.new_markdown_cell(note, id="generated"))
     files.scrub(student)
+    student.metadata["labkit"] = {"generated": _digest(student, lab.name)}
     return student
 
 
@@ -122,21 +128,57 @@ def path_of(lab: Path) -> Path:
     return lab.parent / "exercises" / lab.name
 
 
-def write(student: NotebookNode, lab: Path) -> None:
-    """Puts a student's copy in its place."""
-    path_of(lab).parent.mkdir(exist_ok=True)
-    files.write(path_of(lab), student)
+def write(lab: Path, *, overwrite: bool = False) -> bool:
+    """Makes a lab's copy and puts it in its place, but not over one that a reader has changed.
+
+    Args:
+        overwrite: over that one, too.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        NotebookError: as `blank`.
+    """
+    path, student = path_of(lab), student_copy(files.read(lab), lab)
+    if path.exists() and not overwrite and not _generated(path):
+        return False
+    path.parent.mkdir(exist_ok=True)
+    files.put(path, files.text(student))
+    return True
 
 
-def differences(labs: list[Path]) -> list[str]:
-    """What is not as it would be generated now: one entry a file, with the lines that differ. Empty when all is."""
+def _generated(path: Path) -> str | None:
+    """The digest that a copy carries, while it fits: the copy may be old then, or have been run. Else a reader's."""
+    try:
+        there = files.read(path)
+    except NotebookError:
+        return None
+    digest = _digest(there, path.name)
+    return digest if there.metadata.get("labkit") == {"generated": digest} else None
+
+
+def _digest(notebook: NotebookNode, name: str) -> str:
+    """Of the cells' texts: outputs and metadata are there as soon as a reader has run the copy."""
+    cells = [[cell.cell_type, cell.source] for cell in notebook.cells]
+    return hashlib.sha256(json.dumps([name, cells]).encode()).hexdigest()
+
+
+def differences(labs: list[Path], *, spare_readers: bool = False) -> list[str]:
+    """What is not as it would be generated now: one entry a file, with the lines that differ. Empty when all is.
+
+    Args:
+        spare_readers: pass over copies that a reader has filled in or run.
+    """
     found = []
     for lab in labs:
-        path = path_of(lab)
-        current = files.text(student_copy(files.read(lab), lab))
+        path, student = path_of(lab), student_copy(files.read(lab), lab)
+        current = files.text(student)
         stored = path.read_text(encoding="utf-8") if path.exists() else ""
         if not stored:
             found.append(f"{path} is missing")
+        elif spare_readers and _generated(path) in (None, student.metadata["labkit"]["generated"]):
+            continue
         elif stored != current:
             diff = difflib.unified_diff(stored.splitlines(), current.splitlines(), "stored", "generated", "", "", 0, "")
             found.append("\n".join([f"{path} is not what its lab generates:", *list(diff)[:20]]))
@@ -144,32 +186,34 @@ def differences(labs: list[Path]) -> list[str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Student copies whose lab is gone or was renamed."""
+    """Student copies whose lab is gone or was renamed; what readers saved beside them is theirs."""
     labs = {path_of(lab) for lab in files.find(folder)}
-    copies = sorted((folder / "exercises").glob("*.ipynb"))
-    return [
-        f"{path} belongs to no lab: yours, or left from a lab that was renamed" for path in copies if path not in labs
-    ]
+    left = [path for path in sorted((folder / "exercises").glob("*.ipynb")) if path not in labs]
+    return [f"{path} belongs to no lab; it was left when one was renamed" for path in left if _generated(path)]
 
 
 def main(argv: list[str]) -> int:
-    """The command: 0 when the copies are written, or with ``--check`` when they are current; else 1.
+    """The command: 0 when all copies are written, or with ``--check`` when they are current; else 1.
 
     Raises:
         LabkitError: there is no folder with labs, or a lab's solutions cannot be taken out.
     """
     parser = argparse.ArgumentParser("labkit exercises", description="Make the student copies of the labs.")
     parser.add_argument("--check", action="store_true", help="write nothing, say what is not current")
+    parser.add_argument("--overwrite", action="store_true", help="write over copies that were filled in, too")
     parser.add_argument("--folder", help="the folder with the labs (default: labs/ of this checkout)")
     arguments = parser.parse_args(argv)
     folder = files.labs_folder(arguments.folder)
     labs = files.find(folder)
-    if not arguments.check:
-        for lab in labs:
-            write(student_copy(files.read(lab), lab), lab)
-    found = differences(labs) + leftovers(folder)
-    for difference in found:
-        print(difference, file=sys.stderr)
+    if arguments.check:
+        found = differences(labs) + leftovers(folder)
+    else:
+        kept = [path_of(lab) for lab in labs if not write(lab, overwrite=arguments.overwrite)]
+        found = [
+            f"{path} is not as it was generated (answers?) and is kept; --overwrite writes over it" for path in kept
+        ]
+    for one in found:
+        print(one, file=sys.stderr)
     if found and arguments.check:
         print("labkit exercises: run `labkit exercises` to bring the copies up to date", file=sys.stderr)
     return 1 if found else 0

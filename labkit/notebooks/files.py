@@ -79,6 +79,14 @@ def put(path: Path, content: str) -> None:
         aside.unlink(missing_ok=True)
 
 
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, or ``missing`` where there is none to read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "missing"
+
+
 def text(notebook: NotebookNode) -> str:
     """The notebook as the text of its file.
 

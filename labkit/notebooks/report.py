@@ -48,12 +48,12 @@ class Result:
     def after(self, paths: Iterable[Path]) -> "Result":
         """The same, with the time now and the files as they are now."""
         now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-        return replace(self, when=now, files={str(path.resolve()): _sha256(path) for path in paths})
+        return replace(self, when=now, files={str(path.resolve()): files.sha256(path) for path in paths})
 
     @property
     def still_holds(self) -> bool:
         """Whether its files are as they were then."""
-        return all(_sha256(Path(path)) == digest for path, digest in self.files.items())
+        return all(files.sha256(Path(path)) == digest for path, digest in self.files.items())
 
     def covers(self, paths: Iterable[Path]) -> bool:
         """Whether the lab ran well, and read and wrote just these files."""
@@ -88,12 +88,20 @@ class Report:
             ) from error
 
     def add(self, result: Result) -> None:
-        """Puts a lab's result in place of its older one, and both files on the disk."""
+        """Puts a lab's result in place of its older one, and both files on the disk.
+
+        Raises:
+            NotebookError: the disk does not take them.
+        """
         self.results[result.lab] = result
         labs = [asdict(self.results[name]) for name in sorted(self.results)]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        files.put(self.folder / "report.json", json.dumps({"environment": self.environment, "labs": labs}, indent=1))
-        files.put(self.folder / "report.md", self.text())
+        kept = json.dumps({"environment": self.environment, "labs": labs}, indent=1)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files.put(self.folder / "report.json", kept)
+            files.put(self.folder / "report.md", self.text())
+        except OSError as error:
+            raise NotebookError(f"the report cannot be written to {self.folder}: {error}") from error
 
     def text(self) -> str:
         """The report in Markdown."""
@@ -118,7 +126,8 @@ class Report:
 @functools.cache
 def environment() -> dict[str, str]:
     """What a lab's result depends on beside the lab: machine, versions, labkit's own files; as words and as a hash."""
-    found = [dist for dist in importlib.metadata.distributions() if dist.metadata["Name"]]  # an uninstall leaves others
+    # What an uninstall left behind has no name.
+    found = [dist for dist in importlib.metadata.distributions() if "Name" in dist.metadata]
     versions = {dist.metadata["Name"]: dist.version for dist in found}
     memory = psutil.virtual_memory().total / 2**30
     about = {
@@ -133,7 +142,3 @@ def environment() -> dict[str, str]:
         if path.is_file() and "__pycache__" not in path.parts and "node_modules" not in path.parts:
             digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
     return about | {"fingerprint": digest.hexdigest()}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"

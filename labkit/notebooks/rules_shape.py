@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from labkit.errors import NotebookError
-from labkit.notebooks import exercises, files
+from labkit.notebooks import files
 from labkit.notebooks.lab import Lab, Section
 from labkit.notebooks.style import lab_rule
 
@@ -171,16 +170,6 @@ def links(lab: Lab) -> Iterator[str]:
         for target in re.findall(r"""(?:\]\(|\bsrc=["'])([^)"'\s#]+)""", cell.source):
             if not re.match(r"[a-z][a-z0-9+.-]*:", target) and not (lab.path.parent / target).exists():
                 yield f"{cell.where} links to {target}, which does not exist"
-
-
-@lab_rule
-def student_copy_current(lab: Lab) -> Iterator[str]:
-    try:
-        stale = exercises.differences([lab.path])
-    except NotebookError as error:
-        stale = [str(error)]
-    if stale:
-        yield f"the student's copy is not current, run `labkit exercises`: {stale[0]}"
 
 
 @lab_rule

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labkit.errors import NotebookError
-from labkit.notebooks import exercises, files
+from labkit.notebooks import files
 from labkit.notebooks.kernel import (
     LIMIT,
     SHORTER,
@@ -38,7 +38,7 @@ class Ran:
 
 
 def run(lab: Path, *, limit: float = LIMIT, console: Console | None = None, name: str = "") -> Ran:
-    """Runs one lab in a fresh kernel, stores its outputs and writes its exercise copy.
+    """Runs one lab in a fresh kernel and stores its outputs.
 
     Args:
         lab: the notebook; it runs in its own folder and is only written when all went well.
@@ -48,13 +48,14 @@ def run(lab: Path, *, limit: float = LIMIT, console: Console | None = None, name
 
     Raises:
         KeyboardInterrupt: Ctrl-C, or SIGTERM.
-        NotebookError: a cell failed, the kernel died, or the lab took longer than `limit`.
+        NotebookError: a cell failed, the kernel died, the lab took longer than `limit`, or another program saved it
+            meanwhile.
     """
+    before = files.sha256(lab)
     notebook = files.read(lab)
     seconds = _timed(notebook, lab, limit, console, name)
-    student = exercises.student_copy(notebook, lab)
+    _require_unchanged(lab, before)
     files.write(lab, notebook)
-    exercises.write(student, lab)
     return Ran(lab, len(code_cells(notebook)), seconds)
 
 
@@ -83,6 +84,7 @@ def run_to_page(
     """
     from labkit.notebooks import pages
 
+    before = files.sha256(lab)
     notebook = files.read(lab)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
@@ -92,6 +94,7 @@ def run_to_page(
         first_line = str(error).partition("\n")[0]
         pages.write(notebook, lab, folder, beside=beside, note=f"This lab did not run to its end: {first_line}")
         raise
+    _require_unchanged(lab, before)
     pages.write(notebook, lab, folder, beside=beside)
     return Ran(lab, len(code_cells(notebook)), seconds)
 
@@ -103,6 +106,11 @@ def _timed(notebook: NotebookNode, lab: Path, limit: float, console: Console | N
     if seconds > limit:
         raise NotebookError(f"{lab.name} took {seconds:.0f} s, longer than its limit of {limit:g} s; {SHORTER}")
     return seconds
+
+
+def _require_unchanged(lab: Path, before: str) -> None:
+    if files.sha256(lab) != before:
+        raise NotebookError(f"{lab.name} was saved by another program while it ran; nothing was stored, run it again")
 
 
 def main(argv: list[str]) -> int:
@@ -125,8 +133,9 @@ def main(argv: list[str]) -> int:
     session = _Session(labs, report, console, arguments.limit, pages_folder)
     status = session.run_all(resume=arguments.resume)
     Console().print(_table(session.results))
-    print(f"The report is {report.folder / 'report.md'}", file=sys.stderr)
-    if pages_folder is not None:
+    if not session.unwritten:
+        print(f"The report is {report.folder / 'report.md'}", file=sys.stderr)
+    if not session.unwritten and pages_folder is not None:
         print(f"The pages are in {pages_folder}; start at index.html", file=sys.stderr)
     if status:
         again = shlex.join(argv if arguments.resume else [*argv, "--resume"])
@@ -173,6 +182,7 @@ class _Session:
 
     def __init__(self, labs: list[Path], report: Report, console: Console, limit: float, pages: Path | None) -> None:
         self.results: list[Result] = []
+        self.unwritten = ""  # why the report, or the index of pages, is not on the disk
         self._labs, self._report, self._console, self._limit, self._pages = labs, report, console, limit, pages
 
     def run_all(self, *, resume: bool) -> int:
@@ -189,7 +199,7 @@ class _Session:
                 self._write_index()
                 return 128 + (stopped.args[0] if stopped.args else signal.SIGINT)
         self._write_index()
-        return 1 if any(result.outcome != RAN for result in self.results) else 0
+        return 1 if self.unwritten or any(result.outcome != RAN for result in self.results) else 0
 
     def _one(self, lab: Path, name: str) -> None:
         started = time.perf_counter()
@@ -200,43 +210,62 @@ class _Session:
             with curve:
                 ran = self._run(lab, name)
             outcome, cells = RAN, ran.cells
-        except NotebookError as error:
-            outcome, trouble = FAILED, str(error)
-            print(f"labkit run: {error}\n", file=sys.stderr)
+        except (NotebookError, OSError) as error:
+            trouble = str(error) if isinstance(error, NotebookError) else f"{lab.name} cannot be stored: {error}"
+            outcome = FAILED
+            print(f"labkit run: {trouble}\n", file=sys.stderr)
         finally:
             seconds = ran.seconds if outcome == RAN else time.perf_counter() - started
             memory = max((size for _, size in curve.points), default=0)
             processor = processor_time_of_children() - processor_before
             result = Result(lab.name, outcome, cells, seconds, processor, memory, trouble=trouble)
-            self.results.append(result.after(self._written(lab) if outcome == RAN else [lab]))
-            self._report.add(self.results[-1])
+            self.results.append(result.after(self._written(lab)))
+            try:
+                self._report.add(self.results[-1])
+            except NotebookError as error:
+                self._could_not_write(str(error))
             self._console.print(f"{name}  {outcome}  {seconds:.1f} s", highlight=False)
+
+    def _could_not_write(self, why: str) -> None:
+        if not self.unwritten:  # a full disk is told once, not for every lab
+            print(f"labkit run: {why}\n", file=sys.stderr)
+        self.unwritten = why
 
     def _run(self, lab: Path, name: str) -> Ran:
         if self._pages is None:
             return run(lab, limit=self._limit, console=self._console, name=name)
-        beside = self._labs
+        beside = [*self._with_pages(self._pages), *self._labs]
         return run_to_page(lab, self._pages, beside=beside, limit=self._limit, console=self._console, name=name)
 
     def _written(self, lab: Path) -> list[Path]:
         if self._pages is None:
-            return [lab, exercises.path_of(lab)]
+            return [lab]
         from labkit.notebooks import pages
 
         return [lab, pages.path_of(lab, self._pages)]
+
+    def _with_pages(self, folder: Path) -> list[Path]:
+        """The labs whose pages are there, those of earlier calls too."""
+        from labkit.notebooks import pages
+
+        return [lab for lab in files.find(self._labs[0].parent) if pages.path_of(lab, folder).is_file()]
 
     def _write_index(self) -> None:
         if self._pages is None:
             return
         from labkit.notebooks import pages
 
-        by_name = {result.lab: result for result in self.results}
         rows = []
-        for lab in self._labs:
-            result = by_name.get(lab.name)
-            if result and pages.path_of(lab, self._pages).is_file():
-                rows.append((lab, pages.title(files.read(lab), lab), f"{result.outcome}, {result.seconds:.0f} s"))
-        pages.write_index(rows, self._pages)
+        try:
+            for lab in self._with_pages(self._pages):
+                result = self._report.results.get(lab.name)
+                # A later run that stored its outputs in the lab says nothing of the page.
+                of_page = result and str(pages.path_of(lab, self._pages).resolve()) in result.files
+                what = f"{result.outcome}, {result.seconds:.0f} s" if result and of_page else "of an earlier run"
+                rows.append((lab, pages.title(files.read(lab), lab), what))
+            pages.write_index(rows, self._pages)
+        except (NotebookError, OSError) as error:
+            self._could_not_write(f"the index of the pages cannot be written: {error}")
 
 
 def _table(results: list[Result]) -> Table:

@@ -68,10 +68,11 @@ class Sources:
         notebook = with_folded_solutions(files.read(lab))
         links.change_in(notebook, self._in(place))
         offers = [f"{{download}}`this lab <{lab.name}.download/{lab.name}>`"]
-        self._copy(lab, f"{place}.download/{lab.name}")
-        if exercises.path_of(lab).is_file():
-            offers.append(f"{{download}}`its exercises to fill in <{lab.name}.download/exercises/{lab.name}>`")
-            self._copy(exercises.path_of(lab), f"{place}.download/exercises/{lab.name}")
+        offers.append(f"{{download}}`its exercises to fill in <{lab.name}.download/exercises/{lab.name}>`")
+        self._put(f"{place}.download/{lab.name}", lab.read_text(encoding="utf-8"))
+        # Made anew: the one in labs/exercises may be filled in.
+        student = exercises.student_copy(files.read(lab), lab)
+        self._put(f"{place}.download/exercises/{lab.name}", files.text(student))
         notebook.cells.insert(1, nbformat.v4.new_markdown_cell(f"To run: {' · '.join(offers)}", id="download"))
         self._put(place, files.text(notebook))
 
@@ -104,11 +105,7 @@ class Sources:
     def _put(self, place: str, text: str) -> None:
         path = self._to / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-    def _copy(self, path: Path, place: str) -> None:
-        (self._to / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, self._to / place)
+        path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def with_folded_solutions(notebook: NotebookNode) -> NotebookNode:

@@ -47,7 +47,7 @@ def findings(path: Path) -> list[Finding]:
     """Everything in a lab that breaks a rule; empty for a lab in good form.
 
     Args:
-        path: the lab's file; figures and the student's copy are looked for beside it.
+        path: the lab's file; its figures are looked for beside it.
 
     Raises:
         NotebookError: the file is no notebook.

@@ -7,7 +7,7 @@ from pathlib import Path
 from nbformat import NotebookNode, v4
 
 from labkit.errors import NotebookError
-from labkit.notebooks import files, run
+from labkit.notebooks import exercises, files, run
 
 _OPENING = """\
 # NN · TITLE
@@ -137,7 +137,7 @@ def lay_out(number: str, title: str) -> NotebookNode:
 
 
 def new(number: str, title: str, labs: Path, checks: Path) -> Path:
-    """Writes a new lab, its checks and its drawing, and runs the lab; returns the lab's file.
+    """Writes a new lab, its checks, drawing and exercise copy, and runs the lab; returns the lab's file.
 
     Raises:
         NotebookError: the number or title is of another form, or one of the files exists.
@@ -157,6 +157,7 @@ def new(number: str, title: str, labs: Path, checks: Path) -> Path:
         path.write_text(content, encoding="utf-8", newline="\n")
     files.write(lab, lay_out(number, title))
     run.run(lab)
+    exercises.write(lab)
     return lab
 
 
@@ -168,5 +169,6 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     labs = files.labs_folder()
     lab = new(arguments.number, arguments.title, labs, labs.parent / "labkit" / "checks")
-    print(f"{lab}\nReplace every TODO, in labkit/checks/lab_{arguments.number}.py and figures/ too; then labkit run.")
+    print(f"{lab}\nReplace every TODO, in labkit/checks/lab_{arguments.number}.py and figures/ too;")
+    print(f"then labkit run {arguments.number}, and labkit exercises.")
     return 0

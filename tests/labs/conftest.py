@@ -138,6 +138,21 @@ def verdict(capsys: pytest.CaptureFixture[str]) -> Callable[[str, object], str]:
 
 
 @pytest.fixture
+def hears(verdict: Callable[[str, object], str]) -> Callable[[str, object, str], None]:
+    """Asserts what an answer hears: "right" alone and nothing else, or what `said` says with a *not* before it."""
+
+    def asserted(number: str, answer: object, said: str) -> None:
+        heard = verdict(number, answer).removeprefix(f"{number}: ")
+        if said == "right":
+            assert heard == "right\n"
+        else:
+            assert heard.startswith("not")
+            assert said in heard
+
+    return asserted
+
+
+@pytest.fixture
 def write_lab(tmp_path: Path) -> Callable[..., Path]:
     """Writes a notebook of code cells (str) and text cells (str starting with '#' and a space) to a folder of labs."""
 

@@ -29,8 +29,8 @@ start.seed()
         (np.array([1, 2, 10, 1700]), "right"),
     ],
 )
-def test_versions(answer, said, verdict) -> None:
-    assert said in verdict("01.1", answer)
+def test_versions(answer, said, hears) -> None:
+    hears("01.1", answer, said)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_versions(answer, said, verdict) -> None:
         (lambda layers: layers.UnitNormalization(axis=0), "3 kg becomes"),
     ],
 )
-def test_to_grams(make, said, verdict) -> None:
+def test_to_grams(make, said, hears) -> None:
     from keras import layers
 
-    assert said in verdict("01.2", make(layers))
+    hears("01.2", make(layers), said)
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +86,14 @@ def exported(model: Any, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_name_species_right(exported, verdict) -> None:
+def test_name_species_right(exported, hears) -> None:
     import tensorflow as tf
 
     classes = data.penguins().classes
     folder = exported("name_species", lambda number: {"species": tf.gather(classes, number)})
-    assert verdict("01.3", folder) == "01.3: right\n"
-    assert "no saved_model.pb" in verdict("01.3", folder.parent)
-    assert "not answered yet" in verdict("01.3", folder.with_name("7"))
+    hears("01.3", folder, "right")
+    hears("01.3", folder.parent, "no saved_model.pb")
+    hears("01.3", folder.with_name("7"), "not answered yet")
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_name_species_right(exported, verdict) -> None:
         ("name_species", lambda tf, number: {"species": tf.gather(CLASSES, number)}, "sex", "the same six inputs"),
     ],
 )
-def test_name_species_wrong(name, answer, drop, said, exported, verdict) -> None:
+def test_name_species_wrong(name, answer, drop, said, exported, hears) -> None:
     import tensorflow as tf
 
-    assert said in verdict("01.3", exported(name, lambda number: answer(tf, number), drop))
+    hears("01.3", exported(name, lambda number: answer(tf, number), drop), said)
 
 
 CLASSES = list(data.penguins().classes)

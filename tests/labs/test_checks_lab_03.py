@@ -32,8 +32,8 @@ from labkit.bench.results import Comparison, Point
         ("19 MB", "without a unit"),
     ],
 )
-def test_message(answer: Any, said: str, verdict) -> None:
-    assert said in verdict("03.1", answer)
+def test_message(answer: Any, said: str, hears) -> None:
+    hears("03.1", answer, said)
 
 
 TEXT = tf.TensorSpec([None], tf.string, name="row_bytes")
@@ -84,13 +84,13 @@ def asked(model: tf.Module, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         (lambda model, given: {"y": tf.reduce_sum(asked(model, read(given))["y"], 1)}, {}, "for 3 rows raw answers"),
     ],
 )
-def test_raw(raw: Body, options: dict[str, Any], said: str, tmp_path: Path, verdict) -> None:
-    assert said in verdict("03.3", export(tmp_path, raw, **options))
+def test_raw(raw: Body, options: dict[str, Any], said: str, tmp_path: Path, hears) -> None:
+    hears("03.3", export(tmp_path, raw, **options), said)
 
 
-def test_raw_that_was_not_written(tmp_path: Path, verdict) -> None:
-    assert "not answered yet" in verdict("03.3", tmp_path / "1")
-    assert "no saved_model.pb" in verdict("03.3", tmp_path)
+def test_raw_that_was_not_written(tmp_path: Path, hears) -> None:
+    hears("03.3", tmp_path / "1", "not answered yet")
+    hears("03.3", tmp_path, "no saved_model.pb")
 
 
 def comparison(sizes: tuple[int, ...] = (1, 16, 256), sides: tuple[str, str] = ("REST", "gRPC")) -> Comparison:
@@ -117,5 +117,5 @@ def comparison(sizes: tuple[int, ...] = (1, 16, 256), sides: tuple[str, str] = (
         ((..., ...), "not answered yet"),
     ],
 )
-def test_break_even(answer: Any, said: str, verdict) -> None:
-    assert said in verdict("03.2", answer)
+def test_break_even(answer: Any, said: str, hears) -> None:
+    hears("03.2", answer, said)

@@ -20,8 +20,8 @@ import pytest
         (..., "not answered yet"),
     ],
 )
-def test_split(answer, said, verdict) -> None:
-    assert said in verdict("05.2", answer)
+def test_split(answer, said, hears) -> None:
+    hears("05.2", answer, said)
 
 
 def job(right: int, wrong: int, state: str = "JOB_STATE_SUCCEEDED", source: str = "gs://b/batch/six.jsonl") -> Any:
@@ -47,8 +47,8 @@ def job(right: int, wrong: int, state: str = "JOB_STATE_SUCCEEDED", source: str 
         (..., "not answered yet"),
     ],
 )
-def test_six(answer, said, verdict) -> None:
-    assert said in verdict("05.3", answer)
+def test_six(answer, said, hears) -> None:
+    hears("05.3", answer, said)
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,5 @@ def test_six(answer, said, verdict) -> None:
         (..., "not answered yet"),
     ],
 )
-def test_by_the_hour(answer, said, verdict) -> None:
-    assert said in verdict("05.1", answer)
+def test_by_the_hour(answer, said, hears) -> None:
+    hears("05.1", answer, said)

@@ -18,8 +18,8 @@ import pytest
         (..., "not answered yet"),
     ],
 )
-def test_few(answer, said, verdict) -> None:
-    assert said in verdict("07.2", answer)
+def test_few(answer, said, hears) -> None:
+    hears("07.2", answer, said)
 
 
 BEFORE, GAMMA = np.linspace(-1, 1, 16), np.linspace(0.9, 1.1, 16)
@@ -38,8 +38,8 @@ BEFORE, GAMMA = np.linspace(-1, 1, 16), np.linspace(0.9, 1.1, 16)
         (..., "not answered yet"),
     ],
 )
-def test_drift(answer, said, verdict) -> None:
-    assert said in verdict("07.3", answer)
+def test_drift(answer, said, hears) -> None:
+    hears("07.3", answer, said)
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,5 @@ def test_drift(answer, said, verdict) -> None:
         (..., "not answered yet"),
     ],
 )
-def test_found_out(answer, said, verdict) -> None:
-    assert said in verdict("07.1", answer)
+def test_found_out(answer, said, hears) -> None:
+    hears("07.1", answer, said)

@@ -36,8 +36,8 @@ def placement(
         (..., "not answered yet"),
     ],
 )
-def test_lean(answer, said, verdict) -> None:
-    assert said in verdict("08.3", answer)
+def test_lean(answer, said, hears) -> None:
+    hears("08.3", answer, said)
 
 
 @cache
@@ -48,20 +48,20 @@ def vgg(optimizer: str = "sgd") -> TrainingMemory:
     return training_memory(lambda: keras.applications.VGG16(weights=None), 1, optimizer=chosen)
 
 
-def test_largest_batch(verdict) -> None:
+def test_largest_batch(hears) -> None:
     largest = vgg().largest_batch(11 * GIB)
-    assert "right" in verdict("08.2", (vgg(), largest))
-    assert "right" in verdict("08.2", (vgg(), np.int64(largest)))
-    assert "does not fit" in verdict("08.2", (vgg(), largest + 1))
-    assert "does not fit" in verdict("08.2", (vgg(), 0))
-    assert "larger batch fits" in verdict("08.2", [vgg(), largest - 1])
-    assert "whole number" in verdict("08.2", (vgg(), float(largest)))
+    hears("08.2", (vgg(), largest), "right")
+    hears("08.2", (vgg(), np.int64(largest)), "right")
+    hears("08.2", (vgg(), largest + 1), "does not fit")
+    hears("08.2", (vgg(), 0), "does not fit")
+    hears("08.2", [vgg(), largest - 1], "larger batch fits")
+    hears("08.2", (vgg(), float(largest)), "whole number")
     adam = vgg("adam")
-    assert "remembers something" in verdict("08.2", (adam, adam.largest_batch(11 * GIB)))
-    assert "another number" in verdict("08.2", (replace(vgg(), weights=8), largest))
-    assert "two things" in verdict("08.2", largest)
-    assert "the first is a int" in verdict("08.2", (1, 2))
-    assert "not answered yet" in verdict("08.2", ...)
+    hears("08.2", (adam, adam.largest_batch(11 * GIB)), "remembers something")
+    hears("08.2", (replace(vgg(), weights=8), largest), "another number")
+    hears("08.2", largest, "two things")
+    hears("08.2", (1, 2), "the first is a int")
+    hears("08.2", ..., "not answered yet")
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,5 @@ def test_largest_batch(verdict) -> None:
         (..., "not answered yet"),
     ],
 )
-def test_weeks(answer, said, verdict) -> None:
-    assert said in verdict("08.1", answer)
+def test_weeks(answer, said, hears) -> None:
+    hears("08.1", answer, said)

@@ -23,8 +23,8 @@ from labkit.threads.measurements import Round
         (..., "not answered yet"),
     ],
 )
-def test_time_on_six_cores(answer, said, verdict) -> None:
-    assert said in verdict("09.1", answer)
+def test_time_on_six_cores(answer, said, hears) -> None:
+    hears("09.1", answer, said)
 
 
 def settings(
@@ -51,8 +51,8 @@ def settings(
         (..., "not answered yet"),
     ],
 )
-def test_ops_large_enough_for_two(answer, said, verdict) -> None:
-    assert said in verdict("09.2", answer)
+def test_ops_large_enough_for_two(answer, said, hears) -> None:
+    hears("09.2", answer, said)
 
 
 def measured(*times: tuple[float, float], inter: int = 4, traced: bool = True) -> Measurement:
@@ -80,5 +80,5 @@ PAIRS = ((0.0, 1.0), (0.5, 1.5), (2.0, 3.0), (2.5, 3.5))
         (..., "not answered yet"),
     ],
 )
-def test_two_at_a_time(answer, said, verdict) -> None:
-    assert said in verdict("09.3", answer)
+def test_two_at_a_time(answer, said, hears) -> None:
+    hears("09.3", answer, said)

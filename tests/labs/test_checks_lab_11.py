@@ -28,8 +28,8 @@ from labkit.parallel import History, keep_all, scale_down
         (..., "not answered yet"),
     ],
 )
-def test_how_stale(answer, said, verdict) -> None:
-    assert said in verdict("11.1", answer)
+def test_how_stale(answer, said, hears) -> None:
+    hears("11.1", answer, said)
 
 
 def three_cases(staleness: int) -> float:
@@ -59,8 +59,8 @@ def three_cases(staleness: int) -> float:
         (..., "not answered yet"),
     ],
 )
-def test_rule(answer: Callable, said, verdict) -> None:
-    assert said in verdict("11.3", answer)
+def test_rule(answer: Callable, said, hears) -> None:
+    hears("11.3", answer, said)
 
 
 def gradient(worker: int, read: int, staleness: int = 0) -> dict[str, Any]:
@@ -106,5 +106,5 @@ def other_workers_slow() -> History:
         (..., "not answered yet"),
     ],
 )
-def test_unhurried(answer, said, verdict) -> None:
-    assert said in verdict("11.2", answer)
+def test_unhurried(answer, said, hears) -> None:
+    hears("11.2", answer, said)

@@ -25,8 +25,8 @@ GRADIENT = 2 * 25.6e6  # bytes
         (..., "not answered yet"),
     ],
 )
-def test_bytes_of_a_ring(answer, said, verdict) -> None:
-    assert said in verdict("12.1", answer)
+def test_bytes_of_a_ring(answer, said, hears) -> None:
+    hears("12.1", answer, said)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_bytes_of_a_ring(answer, said, verdict) -> None:
         (..., "not answered yet"),
     ],
 )
-def test_how_many_servers(answer, said, verdict) -> None:
-    assert said in verdict("12.2", answer)
+def test_how_many_servers(answer, said, hears) -> None:
+    hears("12.2", answer, said)
 
 
 def sparse(gradient: np.ndarray, left: np.ndarray, k: int) -> tuple:
@@ -110,5 +110,5 @@ def changes_its_argument(gradient: np.ndarray, left: np.ndarray, k: int) -> tupl
         (..., "not answered yet"),
     ],
 )
-def test_sparse(answer: Callable, said, verdict) -> None:
-    assert said in verdict("12.3", answer)
+def test_sparse(answer: Callable, said, hears) -> None:
+    hears("12.3", answer, said)

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat import NotebookNode, v4
 
 from labkit import cli
 from labkit.errors import NotebookError
@@ -75,10 +77,100 @@ def test_links_work_one_folder_further_down(link: str, in_the_copy: str, write_l
 def test_a_copy_says_that_it_is_generated_and_has_no_outputs(write_lab: Writer) -> None:
     lab = write_lab("# 01 · Try", "print(1)")
     run.run(lab)
-    student = files.read(lab.parent / "exercises" / lab.name)
+    assert files.read(lab).cells[1].outputs
+    exercises.write(lab)
+    student = files.read(exercises.path_of(lab))
     assert "is generated" in student.cells[0].source
     assert student.cells[2].outputs == []
     assert student.cells[2].execution_count is None
+
+
+def fill_in(path: Path, *, to: Path | None = None) -> bytes:
+    """What JupyterLab does: the cell is changed, its output and the kernel's version are stored, the rest is kept."""
+    notebook = files.read(path)
+    notebook.cells[2].source = notebook.cells[2].source.replace("...", "42")
+    save_as_run(notebook, to or path)
+    return (to or path).read_bytes()
+
+
+def save_as_run(notebook: NotebookNode, path: Path) -> None:
+    notebook.cells[2].outputs, notebook.cells[2].execution_count = [v4.new_output("stream", text="1\n")], 1
+    notebook.metadata["language_info"]["version"] = "3.12.1"
+    nbformat.write(notebook, path)
+
+
+@pytest.fixture
+def lab(write_lab: Writer) -> Path:
+    """A lab with a solution, and its copy."""
+    lab = write_lab("# 01 · Try", "x = 0\n# solution\nanswer = 1\n# end of solution")
+    assert exercises.main([f"--folder={lab.parent}"]) == 0
+    return lab
+
+
+def change(lab: Path) -> None:
+    lab.write_text(lab.read_text(encoding="utf-8").replace("01 · Try", "01 · Try again"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["run 01", "run all --html", "exercises"])
+def test_no_command_writes_over_answers(command: str, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "execute", lambda *_, **__: None)
+    answers = fill_in(exercises.path_of(lab))
+    change(lab)
+    cli.main([*command.split(), "--folder", str(lab.parent)])
+    assert exercises.path_of(lab).read_bytes() == answers
+
+
+def test_answers_that_are_kept_are_told_and_go_only_when_asked_for(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = exercises.path_of(lab)
+    fill_in(path)
+    assert exercises.main([f"--folder={lab.parent}"]) == 1
+    assert f"{path} is not as it was generated (answers?) and is kept; --overwrite" in capsys.readouterr().err
+    assert exercises.main([f"--folder={lab.parent}", "--overwrite"]) == 0
+    assert exercises.differences([lab]) == []
+
+
+def test_a_copy_without_a_digest_is_kept(lab: Path) -> None:
+    path = exercises.path_of(lab)
+    notebook = files.read(path)
+    del notebook.metadata["labkit"]
+    nbformat.write(notebook, path)
+    assert not exercises.write(lab)
+    path.write_text("{}", encoding="utf-8")
+    assert not exercises.write(lab)
+
+
+def test_a_copy_that_is_old_or_was_only_run_is_written_anew(lab: Path) -> None:
+    path = exercises.path_of(lab)
+    change(lab)
+    save_as_run(files.read(path), path)
+    assert exercises.main([f"--folder={lab.parent}"]) == 0
+    assert exercises.differences([lab]) == []
+
+
+def test_what_readers_do_is_no_difference_where_they_are_spared(lab: Path) -> None:
+    path = exercises.path_of(lab)
+    save_as_run(files.read(path), path)
+    assert exercises.differences([lab], spare_readers=True) == []
+    assert exercises.differences([lab])
+    change(lab)
+    assert exercises.differences([lab], spare_readers=True)
+    fill_in(path)
+    assert exercises.differences([lab], spare_readers=True) == []
+    assert exercises.differences([lab])
+    path.unlink()
+    assert exercises.differences([lab], spare_readers=True) == [f"{path} is missing"]
+
+
+def test_a_copy_under_a_name_of_its_own_is_the_readers(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = exercises.path_of(lab)
+    answers = fill_in(path, to=path.with_name("mine.ipynb"))
+    save_as_run(files.read(path), path.with_name("01_try-Copy1.ipynb"))
+    assert exercises.main(["--check", f"--folder={lab.parent}"]) == 0
+    assert exercises.main(["--overwrite", f"--folder={lab.parent}"]) == 0
+    assert path.with_name("mine.ipynb").read_bytes() == answers
+    assert not capsys.readouterr().err
 
 
 def test_check_says_what_differs_and_writes_nothing(write_lab: Writer, capsys: pytest.CaptureFixture[str]) -> None:

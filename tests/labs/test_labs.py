@@ -1,5 +1,6 @@
 """Every lab of this checkout: in form, executed, its exercises current, its outputs the same when it runs again."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def test_lab_ran_from_top_to_bottom_and_its_outputs_are_stored(lab: Path) -> Non
 
 
 def test_exercises_are_what_the_labs_generate() -> None:
-    stale = exercises.differences(LABS) + exercises.leftovers(FOLDER)
+    elsewhere = "LABKIT_CI" not in os.environ  # where people fill them in
+    stale = exercises.differences(LABS, spare_readers=elsewhere) + exercises.leftovers(FOLDER)
     assert not stale, "\n".join([*stale, "run `labkit exercises`"])
 
 

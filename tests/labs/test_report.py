@@ -1,5 +1,6 @@
 """What `labkit run` leaves behind: the report, and what a run that is resumed does not do again."""
 
+import errno
 import json
 import os
 import re
@@ -22,20 +23,23 @@ Writer = Callable[..., Path]
 
 
 class Kernels:
-    """In place of kernels: which labs were run, and which of them fail or are interrupted."""
+    """In place of kernels: which labs were run, which of them fail or are interrupted, and what happens meanwhile."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.limits: list[float] = []
         self.failing: dict[str, BaseException] = {}
+        self.meanwhile: Callable[[str], object] = lambda _: None
 
-    def execute(self, notebook: Any, folder: Path, *, name: str, **_: Any) -> None:
+    def execute(self, notebook: Any, folder: Path, *, name: str, limit: float, **_: Any) -> None:
         self.ran.append(name[:2])
+        self.limits.append(limit)
+        self.meanwhile(name)
         if name[:2] in self.failing:
             raise self.failing[name[:2]]
 
     def clear(self) -> None:
-        self.ran.clear()
-        self.failing.clear()
+        self.__init__()
 
 
 @pytest.fixture
@@ -67,7 +71,7 @@ def test_the_report_says_where_when_and_what(labs: Path, kernels: Kernels) -> No
     said = text(labs)
     for part in ("Python 3.", "TensorFlow 2.", "labkit 0.", " cores, ", "GiB of memory", "ran: 2, failed: 1"):
         assert part in said
-    assert "| 01_a.ipynb | ran | 1 | 0.0 | " in said
+    assert re.search(r"\| 01_a\.ipynb \| ran \| 1 \| \d+\.\d \| ", said)
     assert "## 02_b.ipynb failed\n\n````text\n02_b.ipynb, cell 7 raised ValueError: no" in said
     for one in json.loads((labs / "work" / "report.json").read_text(encoding="utf-8"))["labs"]:
         assert one["when"] > "2026"
@@ -76,7 +80,7 @@ def test_the_report_says_where_when_and_what(labs: Path, kernels: Kernels) -> No
 def test_memory_is_that_of_the_processes_below(labs: Path, monkeypatch: pytest.MonkeyPatch, kernels: Kernels) -> None:
     monkeypatch.setattr(run, "memory_of_children", lambda: 123_000_000)
     labkit_run(labs, "01")
-    assert "| 01_a.ipynb | ran | 1 | 0.0 | 0.0 | 123 |" in text(labs)
+    assert re.search(r"\| 01_a\.ipynb \| ran \| 1 \| \d+\.\d \| \d+\.\d \| 123 \|", text(labs))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell it")
@@ -95,8 +99,8 @@ def test_processor_time_is_this_labs_alone(labs: Path, monkeypatch: pytest.Monke
     times = iter([10.0, 12.5, 12.5, 13.5])
     monkeypatch.setattr(run, "processor_time_of_children", lambda: next(times))
     labkit_run(labs, "01", "02")
-    assert "| 01_a.ipynb | ran | 1 | 0.0 | 2.5 | " in text(labs)
-    assert "| 02_b.ipynb | ran | 1 | 0.0 | 1.0 | " in text(labs)
+    assert re.search(r"\| 01_a\.ipynb \| ran \| 1 \| \d+\.\d \| 2\.5 \| ", text(labs))
+    assert re.search(r"\| 02_b\.ipynb \| ran \| 1 \| \d+\.\d \| 1\.0 \| ", text(labs))
 
 
 def test_a_process_that_may_not_be_looked_at_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,14 +148,63 @@ def test_without_resume_all_run_again(labs: Path, kernels: Kernels) -> None:
     assert kernels.ran == ["01", "02", "03"] * 2
 
 
-@pytest.mark.parametrize("changed", ["01_a.ipynb", "exercises/01_a.ipynb"])
-def test_what_has_changed_since_runs_again(labs: Path, kernels: Kernels, changed: str) -> None:
+def change(lab: Path) -> None:
+    lab.write_text(lab.read_text(encoding="utf-8").replace("x = 1", "x = 2"), encoding="utf-8")
+
+
+def test_what_has_changed_since_runs_again(labs: Path, kernels: Kernels) -> None:
     labkit_run(labs, "all")
     kernels.clear()
-    path = labs / changed
-    path.write_text(path.read_text(encoding="utf-8").replace("x = 1", "x = 2"), encoding="utf-8")
+    change(labs / "01_a.ipynb")
     labkit_run(labs, "all", "--resume")
     assert kernels.ran == ["01"]
+
+
+@pytest.mark.parametrize("pages", [[], ["--html"]])
+def test_what_is_saved_while_a_lab_runs_is_kept_and_not_taken_for_what_ran(
+    labs: Path, kernels: Kernels, capsys: pytest.CaptureFixture[str], pages: list[str]
+) -> None:
+    kernels.meanwhile = lambda name: change(labs / name) if name == "02_b.ipynb" else None
+    assert labkit_run(labs, "all", *pages) == 1
+    assert "02_b.ipynb was saved by another program while it ran; nothing was stored" in capsys.readouterr().err
+    assert "x = 2" in (labs / "02_b.ipynb").read_text(encoding="utf-8")
+    kernels.clear()
+    assert labkit_run(labs, "all", "--resume", *pages) == 0
+    assert kernels.ran == ["02"]
+
+
+@pytest.mark.parametrize("pages", [[], ["--html"]])
+def test_a_lab_gets_the_time_that_the_command_line_gives_it(labs: Path, kernels: Kernels, pages: list[str]) -> None:
+    labkit_run(labs, "01", "--limit=300", *pages)
+    assert kernels.limits == [300]
+
+
+def test_a_full_disk_is_told_and_stops_no_lab(
+    labs: Path, kernels: Kernels, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    assert labkit_run(labs, "all") == 1
+    assert kernels.ran == ["01", "02", "03"]
+    said = capsys.readouterr()
+    assert said.err.count("cannot be stored: [Errno 28] No space left on device") == 3
+    assert said.err.count("the report cannot be written to") == 1
+    assert "The report is" not in said.err
+    assert "interrupted" not in said.err
+    assert "failed" in said.out
+
+
+def test_pages_that_cannot_be_written_are_told(
+    labs: Path, kernels: Kernels, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (taken := tmp_path / "taken").touch()
+    assert labkit_run(labs, "01", "--html", str(taken)) == 1
+    said = capsys.readouterr().err
+    assert "01_a.ipynb cannot be stored: " in said
+    assert "the index of the pages cannot be written: " in said
+    assert "## 01_a.ipynb failed" in text(labs)
 
 
 def test_another_environment_runs_all_again(labs: Path, kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +215,26 @@ def test_another_environment_runs_all_again(labs: Path, kernels: Kernels, monkey
     labkit_run(labs, "02", "--resume")
     assert kernels.ran == ["02"]
     assert "01_a.ipynb" not in text(labs)
+
+
+def test_labkits_files_and_all_packages_belong_to_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (package := tmp_path / "labkit" / "notebooks").mkdir(parents=True)
+    (tmp_path / "site" / "some-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.setattr(report, "__file__", str(package / "report.py"))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    seen = []
+    for file, content in (
+        (tmp_path / "labkit" / "plot.py", "x = 1"),
+        (tmp_path / "labkit" / "plot.py", "x = 2"),
+        (tmp_path / "site" / "some-1.0.dist-info" / "METADATA", "Name: some\nVersion: 1.0\n"),
+        (tmp_path / "site" / "some-1.0.dist-info" / "METADATA", "Name: some\nVersion: 1.1\n"),
+    ):
+        file.write_text(content, encoding="utf-8")
+        seen.append(report.environment.__wrapped__()["fingerprint"])
+        assert report.environment.__wrapped__()["fingerprint"] == seen[-1]
+    assert len(set(seen)) == 4
 
 
 def test_a_lab_that_was_run_alone_counts_too(labs: Path, kernels: Kernels) -> None:
@@ -201,8 +274,13 @@ def test_a_report_that_is_half_is_told(labs: Path, kernels: Kernels, capsys: pyt
 
 @pytest.fixture
 def started(write_lab: Writer) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """`labkit run` in a process of its own, in the middle of a lab that would take long."""
-    lab = write_lab("# 01 · Try", "open('ready', 'w').close()\nimport time\ntime.sleep(100)")
+    """`labkit run` in a process of its own, in the middle of a lab that would take long and has started another."""
+    starts = (
+        "import sys, time\nfrom pathlib import Path\nfrom labkit import processes\n"
+        "sleeper = processes.start([sys.executable, '-c', 'import time; time.sleep(100)'], name='sleeper')\n"
+        "Path('part').write_text(str(sleeper.pid))\nPath('part').rename('ready')\ntime.sleep(100)"
+    )
+    lab = write_lab("# 01 · Try", starts)
     # A shell in the background, such as one of CI, hands on that Ctrl-C is ignored.
     program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     program += "from labkit.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -214,6 +292,13 @@ def started(write_lab: Writer) -> Iterator[tuple[subprocess.Popen[str], Path]]:
         process.kill()
 
 
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there Python's own Ctrl-C is used")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_kernel_and_says_how_to_go_on(
@@ -221,14 +306,17 @@ def test_a_signal_ends_the_kernel_and_says_how_to_go_on(
 ) -> None:
     process, lab = started
     before = lab.read_bytes()
+    kernel = psutil.Process(process.pid).children()
     below = psutil.Process(process.pid).children(recursive=True)
-    assert below
+    assert int((lab.parent / "ready").read_text(encoding="utf-8")) in [one.pid for one in below]
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == status, said
     assert "--resume goes on with what did not run" in said
     assert "Traceback" not in said
-    assert not [one for one in below if one.is_running()]
+    assert not [one for one in kernel if runs(one)]
+    while any(runs(one) for one in below):  # they end when they see the kernel gone
+        time.sleep(0.05)
     assert lab.read_bytes() == before
     assert "interrupted: 1" in text(lab.parent)
 
@@ -242,7 +330,7 @@ def test_numbers_and_ranges(labs: Path, kernels: Kernels, capsys: pytest.Capture
 
 def test_each_lab_says_how_many_there_are(labs: Path, kernels: Kernels, capsys: pytest.CaptureFixture[str]) -> None:
     labkit_run(labs, "all")
-    assert "lab 3 of 3  03_c.ipynb  ran  0.0 s" in capsys.readouterr().err
+    assert re.search(r"lab 3 of 3  03_c\.ipynb  ran  \d+\.\d s", capsys.readouterr().err)
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +378,30 @@ def test_links_of_a_page_lead_to_pages_or_are_none(page_of_a_run: tuple[str, Pat
     page, _, _ = page_of_a_run
     assert '<a href="06_b.html#1">next</a> gone <a href="https://example.org">out</a>' in page
     assert "<code>[kept](06_b.ipynb)</code>" in page
+
+
+def test_pages_of_earlier_calls_stay_in_the_index_and_are_linked(labs: Path, kernels: Kernels) -> None:
+    second = labs / "02_b.ipynb"
+    words = second.read_text(encoding="utf-8").replace("02 · Try", "02 · Try [one](01_a.ipynb) [three](03_c.ipynb)")
+    second.write_text(words, encoding="utf-8")
+    kernels.failing["02"] = NotebookError("no")
+    assert labkit_run(labs, "01-02", "--html") == 1
+    kernels.clear()
+    assert labkit_run(labs, "02", "--html") == 0
+    page = (labs / "work" / "pages" / "02_b.html").read_text(encoding="utf-8")
+    assert '<a href="01_a.html">one</a> three' in page
+    index = (labs / "work" / "pages" / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r'href="(.+?)">.*?</a></td><td>(\w+)', index) == [("01_a.html", "ran"), ("02_b.html", "ran")]
+
+
+def test_the_index_says_what_became_of_the_pages_run(labs: Path, kernels: Kernels) -> None:
+    kernels.failing["01"] = NotebookError("no")
+    labkit_run(labs, "01", "02", "--html")
+    kernels.clear()
+    labkit_run(labs, "02")  # its outputs go to the notebook, not to the page
+    labkit_run(labs, "03", "--html")
+    index = (labs / "work" / "pages" / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r"</a></td><td>([a-z ]+)", index) == ["failed", "of an earlier run", "ran"]
 
 
 def test_the_index_leads_to_all_pages(page_of_a_run: tuple[str, Path, int]) -> None:

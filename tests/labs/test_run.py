@@ -1,11 +1,14 @@
 """`labkit run`: outputs stored, nothing of this machine in the file, failures leave the file alone."""
 
+import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from labkit import cli
 from labkit.errors import NotebookError
@@ -22,12 +25,14 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     folder = tmp_path_factory.mktemp("labs")
     cells = [v4.new_markdown_cell("# 05 · Try\n\n![a](figures/a.svg)")]
     sources = ["import sys\nsys.prefix", "for n in range(3):\n    print(n, flush=True)", "x = 1"]
-    sources += ["import os\nos.path.basename(os.getcwd())"]
+    sources += ["import os\nos.path.basename(os.getcwd()), os.environ['LABKIT_GPU']"]
     notebook = v4.new_notebook(cells=cells + [v4.new_code_cell(source) for source in sources])
     notebook.metadata = {"kernelspec": {"name": "some-other-kernel", "display_name": "x"}, "widgets": {"a": 1}}
     notebook.cells[1].metadata = {"execution": {"iopub.execute_input": "2020"}, "tags": ["kept"]}
     (folder / "05_try.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    status = run.main(["5", "--folder", str(folder)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_GPU", "1")
+        status = run.main(["5", "--folder", str(folder)])
     return folder / "05_try.ipynb", status
 
 
@@ -40,10 +45,10 @@ def test_outputs_and_counts_are_stored(one_run: tuple[Path, int]) -> None:
     assert code[1].outputs[0].text == "0\n1\n2\n"
 
 
-def test_kernel_is_this_environment_and_runs_in_the_lab_s_folder(one_run: tuple[Path, int]) -> None:
+def test_kernel_is_this_environment_in_the_lab_s_folder_without_gpus(one_run: tuple[Path, int]) -> None:
     code = files.read(one_run[0]).cells[1:]
     assert code[0].outputs[0].data["text/plain"] == repr(sys.prefix)
-    assert code[3].outputs[0].data["text/plain"] == repr(one_run[0].parent.name)
+    assert code[3].outputs[0].data["text/plain"] == repr((one_run[0].parent.name, "0"))
 
 
 def test_a_kernel_registered_elsewhere_under_the_same_name_is_not_used(
@@ -75,9 +80,12 @@ def test_cell_ids_stay_and_a_second_run_gives_the_same_file(one_run: tuple[Path,
     assert lab.read_bytes() == before
 
 
-def test_the_student_s_copy_is_written_too(one_run: tuple[Path, int]) -> None:
-    student = files.read(one_run[0].parent / "exercises" / "05_try.ipynb")
-    assert "](../figures/a.svg)" in student.cells[1].source
+def test_a_bar_shows_the_cell_that_runs(write_lab: Writer) -> None:
+    lab = write_lab("x = 1", "y = 2\nx + y")
+    screen = Console(file=io.StringIO(), force_terminal=True, width=150, _environ={"TERM": "xterm"})
+    run.run(lab, console=screen, name="lab 3 of 14")
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())
+    assert re.search(r"lab 3 of 14 [━╸╺ ]+ cell 2/2: y = 2 +\d:\d\d:\d\d", drawn)
 
 
 def test_a_failing_cell_is_named_and_the_file_is_untouched(
@@ -171,7 +179,7 @@ def test_a_file_that_does_not_reach_the_disk_leaves_the_old_one(
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="no space left"):
         write_lab("print(2)")
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(NotebookError, match=r"the report cannot be written to .*: no space left"):
         report.Report(lab.parent).add(report.Result(lab.name, report.RAN))
     assert lab.read_bytes() == before
     assert list(lab.parent.iterdir()) == [lab]

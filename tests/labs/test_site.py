@@ -16,6 +16,7 @@ from labkit.browser.find import find_browser
 from labkit.browser.tab import Tab
 from labkit.errors import EnvironmentProblem, NotebookError
 from labkit.notebooks import files, site
+from labkit.notebooks.exercises import student_copy
 from labkit.notebooks.site_sources import with_folded_solutions
 
 OUTSIDE = re.compile(r"([a-z][a-z0-9+.-]*:)?//|mailto:|data:")
@@ -125,8 +126,8 @@ def test_a_file_of_the_checkout_that_a_document_links_to_is_a_page(built):
 def test_a_lab_can_be_downloaded_and_so_can_its_exercises(repository, built, pages):
     offered = [link for link in pages[built / "labs" / "01_export_a_model.html"].links if link.endswith(".ipynb")]
     there = {(built / "labs" / link).resolve().read_bytes() for link in offered}
-    wanted = [repository / "labs" / folder / "01_export_a_model.ipynb" for folder in ("", "exercises")]
-    assert {path.read_bytes() for path in wanted} <= there
+    lab = repository / "labs" / "01_export_a_model.ipynb"
+    assert {lab.read_bytes(), files.text(student_copy(files.read(lab), lab)).encode()} <= there
 
 
 def test_solutions_are_folded_below_the_cell_to_fill_in():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode, from_dict, v4
 
-from labkit.notebooks import exercises, files, style
+from labkit.notebooks import files, style
 from labkit.notebooks.lab import Lab
 
 Change = Callable[[NotebookNode], None]
@@ -149,7 +149,7 @@ OFFENCES: list[tuple[str, Change]] = [
 
 @pytest.fixture
 def lab(good_lab: Path, tmp_path: Path) -> Path:
-    """A copy of the good lab with its figures and its student's copy."""
+    """A copy of the good lab with its figures."""
     shutil.copytree(good_lab.parent, tmp_path / "labs")
     return tmp_path / "labs" / good_lab.name
 
@@ -177,20 +177,13 @@ def test_file_name_of_another_form_is_found(lab: Path) -> None:
     assert "file-name" in {finding.rule for finding in style.findings(renamed)}
 
 
-def test_stale_student_copy_is_found(lab: Path) -> None:
-    broken = broken_rules(lab, text("the question.", "another question."))
-    assert broken == {"student-copy-current"}
-    exercises.write(exercises.student_copy(files.read(lab), lab), lab)
-    assert style.findings(lab) == []
-
-
 def test_file_that_another_program_saved_is_found(lab: Path) -> None:
     lab.write_text(lab.read_text(encoding="utf-8").replace('"name": "python3"', '"name": "mine"'), encoding="utf-8")
     assert "stored-form" in {finding.rule for finding in style.findings(lab)}
 
 
 def test_every_rule_has_an_offence() -> None:
-    tried = {rule for rule, _ in OFFENCES} | {"file-name", "student-copy-current", "stored-form"}
+    tried = {rule for rule, _ in OFFENCES} | {"file-name", "stored-form"}
     assert tried == set(style.lab_rules) | set(style.cell_rules)
 
 

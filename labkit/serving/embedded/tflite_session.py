@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labkit.errors import EnvironmentProblem
+from labkit.errors import EnvironmentProblem, pip_install
 from labkit.serving.embedded import dtypes, tflite_shapes
 from labkit.serving.embedded.session import RunLimits
 from labkit.serving.embedded.status import Code, StatusError, invalid_argument
@@ -33,7 +33,7 @@ def check_installed() -> None:
     if find_spec("ai_edge_litert") is None:
         raise EnvironmentProblem(
             "--prefer_tflite_model needs the package ai-edge-litert, which is not installed here: "
-            "pip install 'labkit[tflite]'"
+            f"{pip_install('tflite')}"
         )
 
 

@@ -349,7 +349,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, models: Mapping[st
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     error = start_error(tmp_path, models["half"], FLAG)
     assert error.startswith("Failed to start server. Error: --prefer_tflite_model needs the package ai-edge-litert")
-    assert "pip install 'labkit[tflite]'" in error
+    assert '-m pip install "labkit[tflite]"' in error
 
 
 def test_python_tensorflow_is_not_imported(half: Served) -> None:
