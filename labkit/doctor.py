@@ -28,12 +28,13 @@ from packaging.specifiers import SpecifierSet
 
 from labkit import checkout
 from labkit.browser import find, javascript
-from labkit.errors import EnvironmentProblem
+from labkit.errors import EnvironmentProblem, pip_install
 
 PYTHONS = SpecifierSet(">=3.11,<3.14")
 LOCK = Path(__file__).resolve().parent.parent / "requirements.lock"
 GIB = 2**30
-MEMORY_WANTED = 2 * GIB
+LABS_BY_MEMORY = {1: "all others", 2: "04, 06, 07", 3: "05, 08, 10", 4: "09, 11, 12, 13"}
+"""Free memory in GB -> the labs that want it, as their *You need* says."""
 DISK_WANTED = 2 * GIB
 PORTS = {
     8500: "you serve gRPC on the usual port; the labs take free ones",
@@ -103,7 +104,7 @@ def set_up() -> str:
     try:
         checkout.root()
     except EnvironmentProblem:
-        return "run `pip install 'labkit[labs]'`"
+        return f"run `{pip_install('labs')}`"
     return "run `make lab`, or install requirements.lock as README.md says"
 
 
@@ -186,15 +187,20 @@ def gpu(facts: dict[str, Any]) -> Finding:
 
 
 def memory(available: int | None = None, total: int | None = None) -> Finding:
-    """Memory left for a lab, in bytes; by default this machine's, or its container's limit where that is lower."""
+    """Memory left for a lab, in bytes; by default this machine's, or its container's limit where that is lower.
+
+    Missing where it is too little for every lab; not needed where it is too little for some, which are named.
+    """
     machine = psutil.virtual_memory()
     limit = _container_limit()
     total = min(machine.total, limit) if total is None else total
     available = min(machine.available, limit) if available is None else available
     found = f"{available / GIB:.1f} GiB free of {total / GIB:.1f}"
-    if available >= MEMORY_WANTED:
-        return Finding("Memory", "ok", found)
-    return Finding("Memory", "missing", found, f"close other programs; a lab wants {MEMORY_WANTED // GIB} GiB")
+    if available < min(LABS_BY_MEMORY) * 10**9:
+        return Finding("Memory", "missing", found, f"close other programs; a lab wants {min(LABS_BY_MEMORY)} to 4 GB")
+    if more := [f"{labs} ({gb} GB)" for gb, labs in LABS_BY_MEMORY.items() if available < gb * 10**9]:
+        return Finding("Memory", "not needed", found, f"you run lab {'; '.join(more)}: close other programs then")
+    return Finding("Memory", "ok", found)
 
 
 def _container_limit(file: Path = Path("/sys/fs/cgroup/memory.max")) -> int:

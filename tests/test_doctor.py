@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -106,9 +107,22 @@ def test_gpus(programs, monkeypatch):
 
 def test_memory():
     assert doctor.memory().found.endswith(f" of {doctor.memory().found.split()[-1]}")
-    enough = doctor.memory(available=3 * doctor.GIB, total=8 * doctor.GIB)
-    assert (enough.state, enough.found) == ("ok", "3.0 GiB free of 8.0")
+    enough = doctor.memory(available=4 * doctor.GIB, total=8 * doctor.GIB)
+    assert (enough.state, enough.found) == ("ok", "4.0 GiB free of 8.0")
     assert doctor.memory(available=0, total=8 * doctor.GIB).verdict.startswith("missing: close other programs")
+
+
+def test_memory_that_is_enough_for_some_labs_names_the_others():
+    said = doctor.memory(available=2_500_000_000, total=8 * doctor.GIB).verdict
+    assert said == "not needed unless you run lab 05, 08, 10 (3 GB); 09, 11, 12, 13 (4 GB): close other programs then"
+
+
+def test_the_labs_that_want_more_memory_are_those_of_the_readme(repository):
+    rows = re.findall(r"^\| \[(\d\d) .*\| (\d) GB", (repository / "README.md").read_text(), flags=re.MULTILINE)
+    named = {labs: str(gb) for gb, labs in doctor.LABS_BY_MEMORY.items()}
+    assert rows
+    for number, gb in rows:
+        assert next((want for labs, want in named.items() if number in labs), named["all others"]) == gb, number
 
 
 def test_disk(tmp_path):

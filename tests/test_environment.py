@@ -316,7 +316,7 @@ def ci(checkout: Path) -> subprocess.CompletedProcess:
 
 
 def test_ci_runs_make_test_and_ends_with_its_status(checkout):
-    for present in ("python3", "docker", "dockerd", "chromium", "wrk", "ps"):
+    for present in ("python3", "docker", "dockerd", "chromium", "wrk", "h2load", "curl", "tc", "ps"):
         program(checkout, present, "exit 0")
     answer = ci(checkout)
     assert answer.returncode == 7
@@ -330,5 +330,5 @@ def test_ci_installs_what_a_bare_machine_lacks(checkout):
     assert answer.returncode == 7, answer.stderr
     update, install, command, _ = answer.stdout.splitlines()
     assert update.startswith("update")
-    assert install.endswith(" python3 python3-venv docker.io chromium wrk procps")
+    assert install.endswith(" python3 python3-venv docker.io chromium wrk nghttp2-client curl iproute2 procps")
     assert command.endswith(" docker-cli")

@@ -1,12 +1,14 @@
 """What `make fresh` does before it makes anything; the rest needs root and a network, and is `make fresh` itself."""
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from .fresh import __main__ as fresh
-from .fresh import machine, network
+from .fresh import machine, network, newcomer
 
 
 @pytest.fixture
@@ -101,3 +103,51 @@ def test_a_process_is_gone_when_its_block_ends():
         place = Path(f"/proc/{process.pid}")
         assert process.poll() is None
     assert not place.exists()
+
+
+JUPYTERLAB = """
+import http.server, json, os, sys
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        cells = [] if os.environ["CELLS"] == "0" else [{"cell_type": "markdown"}]
+        known = self.path.endswith("?token=abc") and "labs/00_start_here.ipynb" in self.path
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps({"content": {"cells": cells}}).encode())
+    def log_message(self, *_): pass
+print("3/4  The packages", flush=True)
+with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+    place = f"http://127.0.0.1:{server.server_port}/lab/tree/labs/00_start_here.ipynb?token=abc"
+    print(f"[I ServerApp]     {place if os.environ['CELLS'] != 'none' else 'nothing'}", flush=True)
+    if os.environ["CELLS"] != "none":
+        server.serve_forever()
+"""
+
+
+class OnThisMachine:
+    """A root whose every script is a program that says and answers what JupyterLab would."""
+
+    def __init__(self, cells: str) -> None:
+        self.cells, self.process = cells, None
+
+    @contextlib.contextmanager
+    def running(self, script):
+        assert script == "cd labkit && make lab"
+        with machine._process(
+            [sys.executable, "-c", f"import os; os.environ['CELLS'] = {self.cells!r}{JUPYTERLAB}"]
+        ) as it:
+            self.process = it
+            yield it
+
+
+def test_the_first_lab_is_open_when_jupyterlab_answers_with_it(capsys):
+    root = OnThisMachine("1")
+    newcomer.open_first_lab(root, print)
+    assert "3/4  The packages" in capsys.readouterr().out, "what it says is shown meanwhile"
+    assert root.process.poll() is not None
+
+
+@pytest.mark.parametrize(("cells", "said"), [("0", "has no cells"), ("none", "with status 0, without an address")])
+def test_a_first_lab_that_does_not_open_is_a_failure(cells, said):
+    with pytest.raises(machine.Failed, match=said):
+        newcomer.open_first_lab(OnThisMachine(cells), print)

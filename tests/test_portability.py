@@ -175,6 +175,41 @@ def test_on_windows_a_port_is_free_and_a_unix_socket_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_networks_of_their_own_are_refused_where_there_are_none(system: str) -> None:
+    asks = """
+        from labkit.cluster.namespaces import Namespaces
+        from labkit.cluster.spec import Task
+        try:
+            Namespaces({}).open({Task("worker", 0): "127.0.0.1:1"})
+        except Exception as error:
+            print(error)
+    """
+    assert "on Linux only" in run(system, "-c", textwrap.dedent(asks))
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_doctor_looks_at_another_system(system: str) -> None:
+    """Its looks at ports, memory, packages and programs need nothing that the system lacks."""
+    said = run(system, "-m", "labkit", "doctor")
+    assert {"win32": "Windows", "darwin": "Darwin"}[system] in said
+    assert "The labs need" not in said
+    assert said.splitlines()[-1].startswith("Everything that the labs require")
+
+
+def test_on_windows_labkit_lab_waits_for_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JupyterLab cannot take the command's place there: it is a child, whose exit status is the command's."""
+    (tmp_path / "jupyterlab").mkdir()
+    program = "import os, sys\nprint(sys.argv[1:], os.environ['PYTHONUTF8'])\nsys.exit(5)\n"
+    (tmp_path / "jupyterlab" / "__main__.py").write_text(program, encoding="utf-8")
+    (tmp_path / "jupyterlab" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    asked = command("win32", "-m", "labkit", "lab", "--no-browser")
+    done = subprocess.run(asked, capture_output=True, text=True, encoding="utf-8", timeout=60)
+    assert done.returncode == 5, done.stderr
+    assert "/lab/tree/labs/00_start_here.ipynb', '--no-browser'] 1\n" in done.stdout
+
+
 def test_where_children_inherit_no_descriptors_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PASSES_DESCRIPTORS", False)
     with pytest.raises(EnvironmentProblem, match="sheep is to inherit open files, which Windows cannot do"):

@@ -60,6 +60,13 @@ def test_the_system_is_asked_for_only_where_the_page_says(repository: Path) -> N
     assert not named - asking.keys(), "docs/portability.md names files that ask for nothing any more"
 
 
+def test_the_page_names_the_tests_that_play_another_system(repository: Path) -> None:
+    page = (repository / "docs" / "portability.md").read_text(encoding="utf-8")
+    tree = ast.parse((repository / "tests" / "test_portability.py").read_text(encoding="utf-8"))
+    tests = {each.name for each in tree.body if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")}
+    assert set(re.findall(r"`(test_\w+)`", page)) == tests - {"test_the_stand_in_lacks_what_windows_lacks"}
+
+
 @pytest.mark.parametrize(
     "line",
     [

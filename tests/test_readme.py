@@ -41,3 +41,39 @@ def test_the_readme_has_one_line_of_packages(repository, tmp_path):
         (tmp_path / "README.md").write_text(text)
         with pytest.raises(ValueError, match="make it one"):
             packages.named_by(tmp_path / "README.md")
+
+
+# What pip, uv, JupyterLab, Python and the system say; the README only translates it.
+NOT_OURS = {
+    "make: command not found",
+    "Temporary failure in name resolution",
+    "No matching distribution found for uv",
+    "No matching distribution found for tensorflow",
+    "Connection refused",
+    "invalid peer certificate: UnknownIssuer",
+    "CERTIFICATE_VERIFY_FAILED",
+    "Hash mismatch for",
+    "THESE PACKAGES DO NOT MATCH THE HASHES",
+    "No space left on device",
+    "Permission denied",
+    "Running as root is not recommended",
+    "The port 8888 is already in use, trying another port",
+    "No web browser found",
+    "ModuleNotFoundError: No module named 'labkit'",
+    "Fatal Python error",
+    "Could not find cuda drivers on your machine",
+    "Kernel died",
+}
+
+
+def test_the_messages_that_the_readme_explains_are_said(repository):
+    readme = (repository / "README.md").read_text(encoding="utf-8").partition("## When something is wrong")[2]
+    seen = {
+        each
+        for cell in re.findall(r"^\| (`.*?) \|", readme, flags=re.MULTILINE)
+        for each in re.findall(r"`([^`]+)`", cell)
+    }
+    sources = [repository / "Makefile", *(repository / "labkit").rglob("*.py")]
+    said = re.sub(r'"\n\s*f?"', "", "".join(file.read_text(encoding="utf-8") for file in sources))
+    assert {each for each in seen - NOT_OURS if not all(part in said for part in each.split("…"))} == set()
+    assert seen >= NOT_OURS

@@ -48,6 +48,8 @@ def main() -> None:
     written = {name: values[1:] for name, values in found.items()}
     written |= {"replicas": strategy.num_replicas_in_sync, "bytes": together.bytes, "weights": together.checksum()}
     Path(f"worker-{INDEX}.json").write_text(json.dumps(written))
+    while not Path(f"worker-{1 - INDEX}.json").exists():
+        time.sleep(0.01)  # whoever ended first would cut off what the other still receives of the last sum
 
 
 class Training:

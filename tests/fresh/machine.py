@@ -48,11 +48,10 @@ def lacking() -> str | None:
     """What keeps this machine from making a bare Debian, and what to do; None where nothing does."""
     if sys.platform != "linux":
         return "it needs Linux, whose namespaces keep the bare Debian apart; on another system use a virtual machine"
-    wanted = ("apt-get", "debootstrap", "unshare", "setpriv", "git")
+    wanted = ("apt-get", "debootstrap", "unshare", "setpriv", "ip", "git")
     if missing := [program for program in wanted if not shutil.which(program)]:
-        return (
-            f"there is no {' and no '.join(missing)}. Debian, Ubuntu: sudo apt-get install debootstrap util-linux git"
-        )
+        packages = "debootstrap util-linux iproute2 git"
+        return f"there is no {' and no '.join(missing)}. Debian, Ubuntu: sudo apt-get install {packages}"
     if os.geteuid() != 0:
         return "only root may make a bare Debian: sudo make fresh (sudo --preserve-env make fresh behind a proxy)"
     if subprocess.run([*ALONE, "true"], capture_output=True).returncode != 0:
@@ -74,23 +73,36 @@ class Root:
         with self._running(["env", "-i", *_pairs(quiet), "sh", "-c", script], shown=[]) as process:
             _finish(process, "apt-get")
 
+    def run(self, script: str, name: str, *, networked: bool = True) -> None:
+        """A shell script run by the user to its end, its lines shown as they come.
+
+        Raises:
+            Failed: its exit status is not 0; `name` says what it was.
+        """
+        with self.running(script, networked=networked) as process:
+            show_to_the_end(process, name)
+
     @contextmanager
-    def running(self, script: str) -> Iterator[subprocess.Popen]:
-        """A shell script run by the user, its output on one pipe; at the end everything that it started is killed."""
+    def running(self, script: str, *, networked: bool = True) -> Iterator[subprocess.Popen]:
+        """A shell script run by the user, its output on one pipe; at the end everything that it started is killed.
+
+        Without a network there is loopback and nothing else.
+        """
         variables = {"HOME": HOME, "USER": USER, "PATH": PROGRAMS, "LANG": "C.UTF-8", **network.variables()}
         person = ["setpriv", "--reuid", USER, "--regid", USER, "--init-groups"]
         command = [*person, "env", "-i", f"--chdir={HOME}", *_pairs(variables), "sh", "-c", script]
-        with self._running(command, network.paths()) as process:
+        with self._running(command, network.paths(), networked) as process:
             yield process
 
     @contextmanager
-    def _running(self, command: list[str], shown: list[Path]) -> Iterator[subprocess.Popen]:
+    def _running(self, command: list[str], shown: list[Path], networked: bool = True) -> Iterator[subprocess.Popen]:
         for path in shown:
             place = self.folder / path.relative_to("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.mkdir(exist_ok=True) if path.is_dir() else place.touch()
         first = ["sh", "-c", _MOUNT, "sh", str(self.folder), "\n".join(map(str, shown)), *command]
-        with _process([*ALONE, *first]) as process:
+        apart = [] if networked else ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        with _process([*ALONE, *apart, *first]) as process:
             yield process
 
 
@@ -150,6 +162,18 @@ def _kill(process: subprocess.Popen) -> None:
         for pid in children.read_text().split() or [process.pid]:
             subprocess.run(["kill", "-KILL", str(pid)], stderr=subprocess.DEVNULL)
     process.wait()
+
+
+def show_to_the_end(process: subprocess.Popen, name: str) -> None:
+    """Show the lines of a process until it ends.
+
+    Raises:
+        Failed: its exit status is not 0; `name` says what it was.
+    """
+    for line in process.stdout:
+        print("          ", line, end="", flush=True)
+    if process.wait() != 0:
+        raise Failed(f"{name} ended with status {process.returncode}")
 
 
 def _finish(process: subprocess.Popen, name: str) -> None:

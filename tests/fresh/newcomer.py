@@ -30,8 +30,7 @@ def bring(repository: Path, root: machine.Root, say: machine.Say) -> None:
 def clone(root: machine.Root, say: machine.Say) -> None:
     """`git clone`."""
     say("git clone")
-    with root.running("git clone --quiet /srv/labkit.git labkit") as process:
-        _show_to_the_end(process, "git clone")
+    root.run("git clone --quiet /srv/labkit.git labkit", "git clone")
 
 
 def open_first_lab(root: machine.Root, say: machine.Say) -> None:
@@ -78,12 +77,4 @@ def test(root: machine.Root, arguments: str, say: machine.Say) -> None:
     """
     command = f"make test ARGS={shlex.quote(arguments)}" if arguments else "make test"
     say(command)
-    with root.running(f"cd labkit && {command}") as process:
-        _show_to_the_end(process, command)
-
-
-def _show_to_the_end(process: subprocess.Popen, name: str) -> None:
-    for line in process.stdout:
-        print("          ", line, end="", flush=True)
-    if process.wait() != 0:
-        raise machine.Failed(f"{name} ended with status {process.returncode}")
+    root.run(f"cd labkit && {command}", command)
