@@ -106,6 +106,7 @@ class Browser:
         tab = self._tabs[session] = Tab(self, session, target)
         for domain in ("Page", "Runtime", "Network", "Log"):
             tab.send(f"{domain}.enable")
+        tab.send("Page.setLifecycleEventsEnabled", {"enabled": True})
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         tab.send("Emulation.setDeviceMetricsOverride", size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import queue
 import threading
 import time
 from collections.abc import Iterable
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from labkit.browser.devtools import Browser
 
 _LOOK_SECONDS = 0.02
+# Chromium drops what waits for a connection when an address of this machine comes or goes (Wi-Fi, VPN, Docker), also
+# what was on its way to 127.0.0.1, and asks for none of it again.
+_DROPPED = "net::ERR_NETWORK_CHANGED"
+_LOADS = 4
 _KEYS = {
     "Enter": ("Enter", 13, "\r"),
     "Tab": ("Tab", 9, ""),
@@ -40,7 +45,8 @@ class Tab:
         self.console: list[str] = []
         self.requests: list[str] = []
         self._browser, self._session, self._target = browser, session, target
-        self._loaded = threading.Event()
+        self._loaded: queue.Queue[str] = queue.Queue()  # Chromium's names of the loads that are complete
+        self._dropped = threading.Event()
 
     def send(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """One command of the Chrome DevTools Protocol to this page, and its answer."""
@@ -49,15 +55,30 @@ class Tab:
     def go_to(self, url: str) -> None:
         """Leave for another address and wait until the page there has loaded.
 
+        Where a change of this machine's network made the browser drop a part of it, it is loaded again.
+
         Raises:
             BrowserError: it could not be loaded.
         """
-        self._loaded.clear()
-        got = self.send("Page.navigate", {"url": url})
-        if got.get("errorText"):
-            raise BrowserError(f"{url} could not be opened: {got['errorText']}")
-        if not self._loaded.wait(self._browser.timeout):
-            raise BrowserError(f"{url} did not load within {self._browser.timeout:g} s")
+        for _ in range(_LOADS):
+            self._dropped.clear()
+            got = self.send("Page.navigate", {"url": url})
+            error = got.get("errorText", "")
+            if not error and "loaderId" in got:  # without one it is another place in the same page
+                self._wait_for_load(got["loaderId"], url)
+                error = _DROPPED if self._dropped.is_set() else ""
+            if error != _DROPPED:
+                break
+        if error:
+            raise BrowserError(f"{url} could not be opened: {error}")
+
+    def _wait_for_load(self, load: str, url: str) -> None:
+        deadline = time.monotonic() + self._browser.timeout
+        try:
+            while self._loaded.get(timeout=max(0.0, deadline - time.monotonic())) != load:
+                pass  # the empty page's before it, a frame's, an error page's
+        except queue.Empty:
+            raise BrowserError(f"{url} did not load within {self._browser.timeout:g} s") from None
 
     def evaluate(self, expression: str) -> Any:
         """What a JavaScript expression gives, as JSON; a promise is waited for.
@@ -108,8 +129,14 @@ class Tab:
         self.send("Input.dispatchMouseEvent", event | {"clickCount": int(kind != "mouseMoved")})
 
     def click(self, selector: str) -> None:
-        """Press and release the mouse in the middle of the first element that matches."""
+        """Press and release the mouse in the middle of the first element that matches.
+
+        Raises:
+            BrowserError: there is none, or it is hidden.
+        """
         left, top, width, height = self.box(selector)
+        if not (width and height):
+            raise BrowserError(f"{selector!r} is hidden in the page, so it cannot be clicked")
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.mouse(kind, left + width / 2, top + height / 2)
 
@@ -156,8 +183,10 @@ class Tab:
 
     def happened(self, method: str, params: dict[str, Any]) -> None:
         """Called by the browser's reader with each event of this page."""
-        if method == "Page.loadEventFired":
-            self._loaded.set()
+        if method == "Page.lifecycleEvent" and params["name"] == "load":
+            self._loaded.put(params["loaderId"])
+        elif method == "Network.loadingFailed" and params["errorText"] == _DROPPED:
+            self._dropped.set()
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
         elif method == "Runtime.consoleAPICalled":

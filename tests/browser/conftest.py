@@ -1,6 +1,5 @@
 """A browser for the tests of pages: one for all tests of a module, missing only where it may be."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,17 @@ from labkit.browser.find import find_browser
 from labkit.errors import EnvironmentProblem
 from labkit.export import export
 
+from ..lacking import lacking
 
-@pytest.fixture(scope="session", autouse=True)
+
+@pytest.fixture(scope="session")
 def browser_is_here() -> None:
-    """Skips what needs a browser and its packages where they are missing; on CI they may not be."""
+    """A browser and its packages; what asks for them is skipped where they are missing, and fails on CI."""
     try:
         find_browser()
         javascript.packages()
     except EnvironmentProblem as problem:
-        if os.environ.get("LABKIT_CI") == "1":
-            raise
-        pytest.skip(str(problem))
+        lacking(str(problem))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from labkit import processes
 from labkit.browser import PageServer
 from labkit.browser.devtools import Browser
+from labkit.browser.tab import Tab
 from labkit.errors import BrowserError, ProcessError
 
 PAGE = b"""
@@ -83,6 +85,10 @@ def test_what_fails_in_the_page_is_an_error_with_its_words(browser: Browser, ser
         tab.evaluate("absent()")
     with pytest.raises(BrowserError, match=r"nothing that matches 'table'"):
         tab.click("table")
+    tab.wait_for("document.querySelector('button') !== null")
+    tab.evaluate("document.querySelector('button').hidden = true")
+    with pytest.raises(BrowserError, match=r"'button' is hidden"):
+        tab.click("button")
     tab.evaluate("console.warn('look here')")
     with pytest.raises(BrowserError, match=r"(?s)not true within 0.1 s.*look here"):
         tab.wait_for("false", timeout=0.1)
@@ -93,10 +99,40 @@ def test_what_fails_in_the_page_is_an_error_with_its_words(browser: Browser, ser
     tab.close()
 
 
-def test_no_other_machine_is_reached_even_by_name(browser: Browser) -> None:
+def test_no_other_machine_is_reached_even_by_name(browser: Browser, server: PageServer) -> None:
     tab = browser.open("about:blank")
     with pytest.raises(BrowserError, match="ERR_NAME_NOT_RESOLVED"):
-        tab.go_to("http://localhost.example/")
+        tab.go_to(server.url.replace("127.0.0.1", "localhost"))
+    tab.close()
+
+
+def lose(tab: Tab, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell `tab` about its next loads that the browser dropped a part of them."""
+    left = [{"requestId": "1", "errorText": "net::ERR_NETWORK_CHANGED"}] * times
+    send = tab.send
+
+    def sent(method: str, params: dict[str, Any]) -> dict[str, Any]:
+        answer = send(method, params)
+        if method == "Page.navigate" and left:
+            tab.happened("Network.loadingFailed", left.pop())
+        return answer
+
+    monkeypatch.setattr(tab, "send", sent)
+
+
+def test_a_page_that_a_change_of_the_network_left_in_pieces_is_loaded_again(
+    browser: Browser, server: PageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = browser.open("about:blank")
+    lose(tab, 2, monkeypatch)
+    tab.go_to(server.url)
+    assert [request.path for request in server.requests].count("") == 3
+    monkeypatch.undo()
+    tab.wait_for("document.querySelector('canvas') !== null")
+    lose(tab, 99, monkeypatch)
+    with pytest.raises(BrowserError, match="could not be opened: net::ERR_NETWORK_CHANGED"):
+        tab.go_to(server.url)
+    tab.close()
 
 
 def test_nothing_is_left_of_a_browser_and_it_listens_to_nobody() -> None:

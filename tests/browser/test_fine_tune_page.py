@@ -14,7 +14,9 @@ from labkit.browser.devtools import Browser
 from labkit.browser.tab import Tab
 from labkit.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("browser_is_here")
 IDLE = "document.querySelector('.labkit')?.getAttribute('aria-busy') === 'false'"
+TROUBLE = "document.querySelector('.lk-trouble').textContent"
 LINES = {  # digits that a hand may draw, from 0 to 1
     "5": [(0.7, 0.15), (0.35, 0.15), (0.33, 0.45), (0.6, 0.45), (0.68, 0.65), (0.55, 0.85), (0.3, 0.85)],
     "7": [(0.25, 0.15), (0.75, 0.15), (0.55, 0.5), (0.45, 0.87)],
@@ -61,6 +63,7 @@ def page(files, browser) -> Iterator[tuple[Tab, PageServer, list]]:
     with PageServer("fine_tune", files=files, receive=lambda *message: received.append(message)) as server:
         tab = browser.open(server.url, width=900, height=640)
         tab.wait_for(IDLE)
+        assert tab.evaluate(TROUBLE) == "", tab.console  # it is idle, too, when it could not be loaded
         yield tab, server, received
         tab.close()
 
@@ -84,10 +87,14 @@ def set_number(tab: Tab, label: str, number: int) -> None:
     tab.type(str(number))
 
 
+def choose_all_layers(tab: Tab) -> None:
+    tab.evaluate("document.querySelector('select').focus()")
+    tab.key("ArrowDown")
+
+
 def train(tab: Tab, *, all_layers: bool = False, epochs: int = 6) -> None:
     if all_layers:
-        tab.evaluate("document.querySelector('select').focus()")
-        tab.key("ArrowDown")
+        choose_all_layers(tab)
     set_number(tab, "Epochs", epochs)
     tab.click_button("Train")
     tab.wait_for(IDLE, timeout=60)
@@ -96,6 +103,14 @@ def train(tab: Tab, *, all_layers: bool = False, epochs: int = 6) -> None:
 def add_given(tab: Tab, count: int) -> None:
     set_number(tab, "up to", count)
     tab.click_button("Add given examples")
+
+
+def train_for_minutes(tab: Tab) -> None:
+    """Begin a training that goes on however long what follows takes."""
+    add_given(tab, 100)
+    choose_all_layers(tab)
+    set_number(tab, "Epochs", 100)
+    tab.click_button("Train")
 
 
 def train_button(tab: Tab) -> list[bool | str]:
@@ -214,10 +229,7 @@ def test_training_is_repeatable_can_be_stopped_and_leaves_no_tensors(page):
         train(tab, epochs=3)
         seen.append((text(tab, ".lk-ft-after-held"), figures(tab), tab.evaluate("tf.memory().numTensors")))
     assert seen[1] == seen[2] and seen[0][:2] == seen[1][:2]
-    set_number(tab, "Epochs", 100)
-    tab.evaluate("document.querySelector('select').focus()")
-    tab.key("ArrowDown")
-    tab.click_button("Train")
+    train_for_minutes(tab)
     tab.click_button("Stop")
     tab.wait_for(IDLE)
     assert "Stopped in" in text(tab, ".lk-ft-side .lk-note")
@@ -304,9 +316,7 @@ def test_there_is_no_training_before_the_model_is_there(files):
 def test_what_is_drawn_during_a_training_is_kept_afterwards(page):
     tab, _, _ = page
     keep = "document.querySelector('.lk-button-main')"
-    add_given(tab, 100)
-    set_number(tab, "Epochs", 100)
-    tab.click_button("Train")
+    train_for_minutes(tab)
     draw(tab, "5")
     assert tab.evaluate(f"[{keep}.textContent, {keep}.disabled, {IDLE}]") == ["Keep as “5”", True, False]
     tab.click_button("Stop")

@@ -79,7 +79,7 @@ def test_through_the_proxy_query_and_fragment_are_kept() -> None:
     assert 'src="/proxy/41234/?run=1#scalars"' in text
 
 
-def test_a_picture_is_taken_when_the_page_is_ready() -> None:
+def test_a_picture_is_taken_when_the_page_is_ready(browser_is_here: None) -> None:
     page = Frame(f"data:text/html,{quote(LATE)}", alt=WORDS, ready="window.done === true", height=200)
     words, picture = re.search(r'<img alt="(.*?)" src="data:image/png;base64,(.*?)">', shown(page)).groups()
     assert html.unescape(words) == WORDS

@@ -18,6 +18,7 @@ from labkit.browser.find import find_browser
 from labkit.errors import BrowserError, EnvironmentProblem
 from labkit.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("browser_is_here")
 SAYS_WHO = "export default async function ({ tf }) {\n  return tf ? tf.getBackend() : 'none';\n}"
 
 
@@ -115,8 +116,8 @@ def test_a_script_that_never_returns_is_ended_with_its_last_progress_and_console
           await new Promise(() => 0);
         }"""
     before = set(browsers_of(os.getpid()))
-    with pytest.raises(BrowserError, match=r"within 3 s.*waiting") as caught:
-        run(script, timeout=3)
+    with pytest.raises(BrowserError, match=r"within 10 s.*waiting") as caught:
+        run(script, backend=None, timeout=10)
     assert "I wait for ever" in str(caught.value)
     assert set(browsers_of(os.getpid())) <= before
 
@@ -153,6 +154,23 @@ def test_progress_that_nobody_waits_for_comes_in_order_and_before_the_result() -
     script = "export default function ({ report }) {\n  for (let i = 0; i < 100; i++) report(i);\n}"
     assert run(script, backend=None, on_progress=got.append) is None
     assert got == list(range(100))
+
+
+def test_a_file_that_was_lost_on_the_way_is_asked_for_once_more() -> None:
+    script = """
+        export default async function () {
+          const { get, loadScript } = await import('./page/backends.js');
+          const ask = globalThis.fetch;
+          let lost = 1;
+          globalThis.fetch = (...all) => (lost-- > 0 ? Promise.reject(new TypeError('Failed to fetch')) : ask(...all));
+          const here = await (await get('files/here')).text();
+          lost = 2;
+          const twice = await get('files/here').catch((error) => error.message);
+          const refused = await loadScript('absent.js').catch((error) => error.message);
+          return [here, twice, refused, document.querySelectorAll('script[src$="absent.js"]').length];
+        }"""
+    got = run(script, backend=None, files={"here": b"text"})
+    assert got == ["text", "Failed to fetch", "absent.js could not be loaded", 2]
 
 
 def test_no_command_line_has_the_secret_address() -> None:

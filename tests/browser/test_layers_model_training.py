@@ -124,7 +124,9 @@ class Step:
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Step], dict[str, Any]]]:
+def steps(
+    browser_is_here: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[dict[str, Step], dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("models")
     models = {name: after_dense(CASES[name]()) for name in sorted(BEFORE)}
     models |= {name: frozen() if name == "frozen" else CASES[name]() for name in sorted(ALONE)}
@@ -160,7 +162,7 @@ def test_what_is_frozen_stays_frozen(steps: Any) -> None:
     assert sorted(name.split("/")[-1] for name in learned["trained"]) == ["alpha", "beta", "bias", "gamma", "kernel"]
 
 
-def test_what_happens_by_chance_happens_in_training_only(tmp_path: Path) -> None:
+def test_what_happens_by_chance_happens_in_training_only(browser_is_here: None, tmp_path: Path) -> None:
     layers = {
         "Dropout": kl.Dropout(0.5, seed=1),
         "GaussianDropout": kl.GaussianDropout(0.5),

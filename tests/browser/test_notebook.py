@@ -18,6 +18,7 @@ from labkit.browser.tab import Tab
 from labkit.errors import BrowserError
 from labkit.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("browser_is_here")
 ABOUT = {"classes": list("0123456789"), "examples": [{"label": 1, "ink": [0, 0, 0, 16, 16, 0, 0, 0] * 8}]}
 CELL = """\
 import json, pathlib

@@ -11,6 +11,8 @@ import requests
 
 from labkit.browser import PageServer
 
+pytestmark = pytest.mark.usefixtures("browser_is_here")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

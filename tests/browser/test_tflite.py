@@ -105,7 +105,7 @@ def files(model, images, tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def browser_answers(files, images) -> dict[str, Any]:
+def browser_answers(browser_is_here, files, images) -> dict[str, Any]:
     given = {name: images[: 4 if name == "four" else 1] for name in files if name != "open"}
     return run(ASK, files=files, args=given, backend=None, timeout=100)
 

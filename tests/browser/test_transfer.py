@@ -8,6 +8,7 @@ import pytest
 from labkit.browser import run
 from labkit.data import digits
 
+pytestmark = pytest.mark.usefixtures("browser_is_here")
 TOOLS = """
 import { freeze, keepFrozenStatistics } from './page/frozen_batch_norm.js';
 import { evaluate, train, trainAll, trainHead, withNewHead } from './page/transfer.js';

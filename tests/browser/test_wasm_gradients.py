@@ -26,6 +26,7 @@ RANDOM = {"AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Spatia
 NOWHERE = {"CenterCrop", "Conv3DTranspose", "ThresholdedReLU", "Resizing"}
 REFUSED = {"Conv3D", "MaxPooling3D"}
 
+pytestmark = pytest.mark.usefixtures("browser_is_here")
 JOB = """
 import { registerWasmGradients } from './page/wasm_gradients.js';
 

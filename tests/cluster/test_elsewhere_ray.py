@@ -15,9 +15,7 @@ import pytest
 from labkit.cluster.elsewhere import ray
 from labkit.cluster.spec import ClusterSpec
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: uv pip install 'labkit[cluster]'"
-)
+from ..lacking import lacking
 
 # Ray alone starts in some 10 s, and on a machine with much else to do in 60.
 pytestmark = pytest.mark.timeout(300)
@@ -60,6 +58,8 @@ sys.exit("the data is missing")
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
     """Three programs that have run side by side: what each wrote, and its exit status."""
+    if importlib.util.find_spec("ray") is None:
+        lacking("Ray is not installed: uv pip install 'labkit[ray]'")
     folder = tmp_path_factory.mktemp("ray")
     programs = {
         "reduce": (ClusterSpec(worker=2, evaluator=1), REDUCE, {"cpus": 0.2, "arguments": ["--steps", 100]}),
@@ -117,7 +117,6 @@ def is_gone(pid):
     return True
 
 
-@needs_ray
 def test_two_workers_on_two_nodes_train_together(ended):
     output, status = ended["reduce"]
     assert status == 0, output
@@ -126,7 +125,6 @@ def test_two_workers_on_two_nodes_train_together(ended):
     assert found(output, "worker 0")[3] != found(output, "worker 1")[3]  # the raylets, one a node
 
 
-@needs_ray
 def test_each_task_finds_its_tf_config_and_arguments(ended):
     output, _ = ended["reduce"]
     spec = ClusterSpec(worker=2, evaluator=1)
@@ -139,12 +137,10 @@ def test_each_task_finds_its_tf_config_and_arguments(ended):
         assert arguments == ["--steps", "100"]
 
 
-@needs_ray
 def test_what_never_ends_by_itself_is_ended(ended):
     assert is_gone(found(ended["reduce"][0], "evaluator 0")[2])
 
 
-@needs_ray
 def test_a_task_that_fails_ends_the_others_and_says_why(ended):
     output, status = ended["fail"]
     assert status == 1, output
@@ -153,7 +149,6 @@ def test_a_task_that_fails_ends_the_others_and_says_why(ended):
     assert is_gone(int(re.search(r"^worker 0: pid (\d+)$", output, re.MULTILINE)[1]))
 
 
-@needs_ray
 def test_a_cluster_for_which_there_is_no_place_is_said_and_not_waited_for(ended):
     output, status = ended["wide"]
     assert status == 1, output

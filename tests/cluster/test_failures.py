@@ -153,9 +153,14 @@ def test_ctrl_c_in_a_question_to_the_host_ends_nothing(start: Start) -> None:
     cluster = start("print(os.getppid(), flush=True)\ntime.sleep(600)")
     wait_for(cluster, "chief", text="\n")
     host = psutil.Process(int(cluster.log("chief")))
+    ctrl_c = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     host.suspend()
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        cluster.state("chief")
-    host.resume()
+    try:
+        ctrl_c.start()
+        with pytest.raises(KeyboardInterrupt):
+            cluster.state("chief")
+    finally:
+        ctrl_c.cancel()
+        ctrl_c.join()
+        host.resume()  # the process that starts all tasks of all tests
     assert cluster.state("chief") == "starting"

@@ -121,7 +121,8 @@ def test_overlap_is_of_time_and_not_of_touching() -> None:
 
 def xspace(*lines: tuple[str, list[tuple[str, float, float, dict[str, int | str]]]]) -> bytes:
     """What a profiler would have written: for each thread its events, with start and end in seconds, and statistics."""
-    xplane_pb2 = pytest.importorskip("tensorflow.tsl.profiler.protobuf.xplane_pb2")
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
     space = xplane_pb2.XSpace()
     host = space.planes.add(name="/host:CPU")
     numbers: dict[str, int] = {}
@@ -180,7 +181,8 @@ def test_work_belongs_to_the_innermost_op_that_was_running_when_it_was_given_awa
 
 def test_an_accelerators_streams_are_read_with_the_op_that_a_kernel_is_for() -> None:
     """No GPU is needed to read what one's profiler writes: a plane, a line for each stream, the op as a statistic."""
-    xplane_pb2 = pytest.importorskip("tensorflow.tsl.profiler.protobuf.xplane_pb2")
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
     space = xplane_pb2.XSpace()
     host = space.planes.add(name="/host:CPU")
     host.event_metadata[1].name = "labkit.record"

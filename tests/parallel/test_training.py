@@ -9,7 +9,7 @@ from labkit.waiting import wait_until
 
 ASYNC = """
 from labkit.parallel import drop_over, train
-train(steps=30, compute_seconds=0.01, straggler={2: 0.2}, rule=drop_over(2), checkpoint="saved.npz", warm_up=8)
+train(steps=30, compute_seconds=0.1, straggler={2: 0.4}, rule=drop_over(2), checkpoint="saved.npz", warm_up=8)
 """
 SYNC = """
 from labkit.parallel import to_float16, train
@@ -36,7 +36,7 @@ def run(text, spec, folder, *, kill=None):
     (folder / "program.py").write_text(text)
     with LocalCluster(spec, folder / "program.py", folder=folder) as cluster:
         if kill:
-            wait_until(lambda: cluster.step(*kill) is not None)
+            wait_until(lambda: cluster.step(*kill) > 0)
             cluster.kill(*kill)
         cluster.wait(*["chief"] * spec.chief or ["worker"], timeout=60)
         workers = [index for index in range(spec.worker) if ("worker", index) != kill]
@@ -61,7 +61,7 @@ def synchronous(folder, asynchronous):
 def test_the_training_reaches_its_last_step_without_a_killed_worker(asynchronous):
     log, history = asynchronous
     assert "step 30 loss" in log
-    assert set(history.table()["worker"]) >= {0, 2}
+    assert set(history.table()["worker"]) == {0, 1, 2}
     assert history.loss_curve().iloc[-1] < history.loss_curve().iloc[0]
 
 

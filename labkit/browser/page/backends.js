@@ -16,22 +16,34 @@ export function locateWith(place) {
   locate = place;
 }
 
+/**
+ * `fetch` of a file, once more if it fails: Chromium drops what waits for a connection, to this machine too, when a
+ * network comes or goes (Wi-Fi, VPN, Docker).
+ * @param {string} url
+ * @returns {Promise<Response>} also one that says that there is no such file
+ */
+export const get = (url) => fetch(url).catch(() => fetch(url));
+
 /** Loads a classic script once, by its path relative to the page; rejects when it cannot be had. */
 export async function loadScript(url) {
   const address = await locate(url);
   if (!scripts.has(url)) {
-    scripts.set(url, new Promise((resolve, reject) => {
-      const script = document.createElement('script');
-      script.src = address;
-      script.onload = () => resolve();
-      script.onerror = () => {
-        scripts.delete(url);
-        reject(new Error(`${url} could not be loaded`));
-      };
-      document.head.append(script);
+    scripts.set(url, add(address).catch(() => add(address)).catch(() => {
+      scripts.delete(url);
+      throw new Error(`${url} could not be loaded`);
     }));
   }
   return scripts.get(url);
+}
+
+function add(address) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement('script');
+    script.src = address;
+    script.onload = () => resolve();
+    script.onerror = reject;
+    document.head.append(script);
+  });
 }
 
 /**

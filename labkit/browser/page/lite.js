@@ -4,7 +4,7 @@
 // its buffer for the answer before it knows how large the answer is: zeros, and no error. So both loaders read what the
 // file says about its shapes first. (labkit.browser.check_tflite does the same in Python.)
 
-import { loadScript, useBackend } from './backends.js';
+import { get, loadScript, useBackend } from './backends.js';
 
 const LITERT = 'npm/@litertjs/core/wasm/';
 const TFJS_TFLITE = 'npm/@tensorflow/tfjs-tflite/';
@@ -101,7 +101,7 @@ function numbers(inputs, name, shape) {
 }
 
 async function checked(url) {
-  const response = await fetch(url);
+  const response = await get(url);
   if (!response.ok) throw new Error(`${url} could not be loaded: HTTP ${response.status}`);
   const buffer = await response.arrayBuffer();
   checkTflite(buffer, url);

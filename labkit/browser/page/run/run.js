@@ -1,7 +1,7 @@
 // Runs the script that labkit.browser.run was given, and sends home what it returns.
 
 import { decode, encode } from '../arrays.js';
-import { useBackend } from '../backends.js';
+import { get, useBackend } from '../backends.js';
 
 const post = (where, body) => fetch(where, { method: 'POST', body });
 
@@ -36,7 +36,7 @@ async function fail(error) {
 }
 
 try {
-  const job = await (await fetch('job.json')).json();
+  const job = await (await get('job.json')).json();
   const tf = job.backend ? await useBackend(job.backend) : undefined;
   const script = await import(new URL('job.js', document.baseURI)).catch(async (error) => {
     if (error instanceof SyntaxError) error.stack = await placeOfSyntaxError();
