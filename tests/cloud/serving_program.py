@@ -3,8 +3,9 @@
 Words: ``exits`` at once; ``unless=PATH`` does so while there is such a file; ``deaf`` never listens; ``unhealthy``
 answers 503 when asked for its health; ``failing`` answers predictions with 500. A prediction's body is JSON, its answer
 says who answered and what was in the environment: ``{"hold": path}`` makes the file path.here and waits for the file
-path, ``{"busy": seconds}`` uses that much processor time, ``{"die": 1}`` ends the process, ``{"break": 1}`` ends the
-connection, ``{"size": n}`` makes the answer that long, ``{"sick": 1}`` makes it unhealthy.
+path, ``{"busy": seconds}`` uses that much processor time, ``{"die": 1}`` ends the process, ``{"break": path}`` writes
+a letter to that file and ends the connection, ``{"size": n}`` makes the answer that long, ``{"sick": 1}`` makes it
+unhealthy.
 """
 
 import json
@@ -39,6 +40,8 @@ class Handler(BaseHTTPRequestHandler):
         if "die" in asked:
             os._exit(7)
         if "break" in asked:
+            with open(asked["break"], "a", encoding="utf-8") as seen:
+                seen.write("x")
             self.close_connection = True
             return
         if "sick" in asked:
@@ -80,4 +83,6 @@ if "exits" in words or any(word.startswith("unless=") and Path(word[7:]).exists(
     sys.exit("No model here")
 if "deaf" in words:
     time.sleep(600)
-Server(("127.0.0.1", int(os.environ["AIP_HTTP_PORT"])), Handler).serve_forever()
+server = Server(("127.0.0.1", int(os.environ["AIP_HTTP_PORT"])), Handler)
+print("The program listens", flush=True)
+server.serve_forever()

@@ -12,8 +12,9 @@ IMAGE = "europe-west4-docker.pkg.dev/labkit-local/images/{}"
 
 
 @pytest.fixture(scope="module")
-def session():
-    images = {IMAGE.format(word): ["python", str(PROGRAM), word] for word in ("double", "hold")}
+def session(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("batch"))
+    images = {IMAGE.format(word): ["python", str(PROGRAM), word, folder] for word in ("double", "hold")}
     with cloud(images=images) as started:
         from google.cloud import aiplatform
 

@@ -13,8 +13,10 @@ import pytest
 from labkit.cloud.local.containers import Containers, ServingContainer
 from labkit.cloud.local.replicas import Replicas
 from labkit.cloud.local.status import ApiError
+from labkit.serving import backends
 
 from ..serving import savedmodels
+from .patient_containers import PatientContainers
 
 PROGRAM = Path(__file__).with_name("serving_program.py")
 TF_SERVING = "europe-west4-docker.pkg.dev/my-project/images/tf-serving:2.19.1"
@@ -35,7 +37,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def containers(tmp_path):
-    return Containers(
+    return PatientContainers(
         tmp_path, {"HTTPS_PROXY": "http://local"}, images={"mine": ["python", str(PROGRAM)], "theirs:2": ["theirs"]}
     )
 
@@ -162,8 +164,9 @@ def test_a_health_route_that_is_wrong(containers, models):
         *("--rest_api_port=8080", "--model_base_path=$(AIP_STORAGE_URI)"),
         files=models / "half",
         routes=("/v1/models/default:predict", "/v1/models/other"),
-        health_timeout=3.0,
+        health_timeout=0.5,
     )
+    containers.said = backends.READY
     assert "answered GET /v1/models/other with status 404 instead of 200" in refusal(containers, container)[1]
 
 

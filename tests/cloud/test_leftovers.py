@@ -108,20 +108,24 @@ def test_what_cannot_be_removed_is_named_and_the_rest_is_removed(google, aiplatf
 
 @pytest.mark.parametrize("error", [GoogleAPIError("what is this"), RefreshError("logged out")])
 def test_whatever_google_says_of_one_thing_the_others_are_removed(aiplatform, leftovers, monkeypatch, error):
+    from google.cloud import aiplatform_v1
+
     made = [aiplatform.Endpoint.create(run, labels={"labkit": "broken"}) for run in ("one", "two")]
     found = leftovers.find("broken")
-    delete = leftovers._delete
+    client = aiplatform_v1.EndpointServiceClient
+    delete = client.delete_endpoint
 
-    def failing(one):
-        if one.title == found[0].title:
+    def failing(self, *, name):
+        if name == found[0].name:
             raise error
-        delete(one)
+        return delete(self, name=name)
 
-    monkeypatch.setattr(leftovers, "_delete", failing)
+    monkeypatch.setattr(client, "delete_endpoint", failing)
     said = []
     failed = leftovers.remove(found, said.append)
     assert list(failed) == [found[0]]
     assert said == [f"removed endpoint {found[1].title}"]
+    monkeypatch.undo()
     next(each for each in made if each.display_name == found[0].title).delete()
 
 

@@ -19,6 +19,8 @@ import labkit.cloud.session
 from labkit.cloud import cloud
 from labkit.errors import CloudError, EnvironmentProblem
 
+from ..children import descendants_with
+
 
 def python(program, **options):
     """Run a Python program as a kernel of its own, and answer what it printed."""
@@ -112,9 +114,8 @@ def test_other_hosts_are_reached_through_the_proxy_that_was_set_before(monkeypat
                 assert connection.recv(4096).startswith(b"CONNECT elsewhere.example:443 ")
             with pytest.raises(requests.exceptions.RequestException):
                 asked.result()
-            lines = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
-            assert any("labkit.cloud.local.main" in line for line in lines)
-            assert not any("password" in line for line in lines), "others on this machine can read it there"
+            assert descendants_with("labkit.cloud.local.main")
+            assert not descendants_with("password"), "others on this machine can read it there"
 
 
 def test_the_sdk_forgets_its_account_and_is_quiet(capsys):
@@ -185,7 +186,7 @@ def test_a_local_cloud_that_does_not_start_says_what_it_wrote(monkeypatch):
 def test_without_googles_clients_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.cloud.aiplatform", None)
     monkeypatch.setattr(labkit.cloud.session, "find_spec", lambda name: None)
-    with pytest.raises(EnvironmentProblem, match=r"pip install 'labkit\[cloud\]'"):
+    with pytest.raises(EnvironmentProblem, match=r'pip install "labkit\[cloud\]"'):
         cloud()
 
 
@@ -230,8 +231,7 @@ def test_grpc_is_answered_to_those_only_who_know_the_proxys_password():
     from google.cloud.location import locations_pb2
 
     with cloud() as running:
-        children = psutil.Process().children()
-        (local,) = [child for child in children if "labkit.cloud.local.main" in child.cmdline()]
+        (local,) = descendants_with("labkit.cloud.local.main")
         ports = {each.laddr.port for each in local.net_connections() if each.status == "LISTEN"}
         (port,) = ports - {int(os.environ["HTTPS_PROXY"].rpartition(":")[2])}
         options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "storage.googleapis.com")]

@@ -29,6 +29,7 @@ class Connections:
         self._port = port
         self._lock = threading.Lock()
         self._idle: list[tuple[float, http.client.HTTPConnection]] = []
+        self._closed = False
 
     def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> HttpAnswer:
         """One request and its answer.
@@ -40,33 +41,35 @@ class Connections:
         """
         connection = self._connected(timeout)
         try:
-            connection.request(method, path, body, dict(headers))
-        except TimeoutError:
+            try:
+                connection.request(method, path, body, dict(headers))
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise NotSentError(str(error)) from error
+            return self._read(connection)
+        except BaseException:
             connection.close()
             raise
-        except OSError as error:
-            connection.close()
-            raise NotSentError(str(error)) from error
-        try:
-            answer = self._read(connection)
-        except TimeoutError:
-            connection.close()
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise BrokenError(str(error) or type(error).__name__) from error
-        return answer
 
     def _read(self, connection: http.client.HTTPConnection) -> HttpAnswer:
-        response = connection.getresponse()
-        body = response.read()
-        if response.will_close:
+        try:
+            response = connection.getresponse()
+            body = response.read()
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            raise BrokenError(str(error) or type(error).__name__) from error
+        if response.will_close or not self._kept(connection):
             connection.close()
-        else:
-            with self._lock:
-                self._idle.append((time.monotonic(), connection))
         headers = {name: value for name, value in response.getheaders() if name.lower() not in _HOP}
         return HttpAnswer(response.status, headers, body)
+
+    def _kept(self, connection: http.client.HTTPConnection) -> bool:
+        with self._lock:
+            if not self._closed:
+                self._idle.append((time.monotonic(), connection))
+            return not self._closed
 
     def _connected(self, timeout: float) -> http.client.HTTPConnection:
         while connection := self._newest_idle():
@@ -78,6 +81,7 @@ class Connections:
         try:
             connection.connect()
         except OSError as error:
+            connection.close()
             raise NotSentError(str(error)) from error
         return connection
 
@@ -89,11 +93,16 @@ class Connections:
         if time.monotonic() - since < _IDLE_SECONDS:
             return connection
         connection.close()
-        self.close()  # those below it are idle for longer still
+        self._close_idle()  # those below it are idle for longer still
         return None
 
     def close(self) -> None:
-        """Close those that are idle."""
+        """Close those that are idle, and each of the others once it has its answer."""
+        with self._lock:
+            self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
         for _, connection in idle:

@@ -83,7 +83,10 @@ class Prediction:
                 raise invalid(f"{name!r} is not the name of an endpoint.")
             chosen = traffic_split.choose(endpoint.traffic_split, endpoint.name)
             timeout = endpoint.client_connection_config.inference_timeout
-            return self._cloud.deployments[key(endpoint.name, chosen)], timeout.total_seconds() or _SECONDS
+            deployment = self._cloud.deployments.get(key(endpoint.name, chosen))
+        if deployment is None:
+            raise ApiError(grpc.StatusCode.UNAVAILABLE, "The cloud ended while the model was asked.")
+        return deployment, timeout.total_seconds() or _SECONDS
 
 
 def _response(answer: HttpAnswer) -> Any:

@@ -57,8 +57,12 @@ class Door:
         secret = self.url.split("@")[0].removeprefix("http://") if user is None else user
         connection = socket.create_connection(("127.0.0.1", self.proxy.port), timeout=20)
         basic = requests.auth._basic_auth_str(*secret.split(":")) if secret else "none"
-        connection.sendall(f"CONNECT {target} HTTP/1.1\r\nProxy-Authorization: {basic}\r\n\r\n".encode())
-        return connection, self.received(connection, b"\r\n\r\n")
+        try:
+            connection.sendall(f"CONNECT {target} HTTP/1.1\r\nProxy-Authorization: {basic}\r\n\r\n".encode())
+            return connection, self.received(connection, b"\r\n\r\n")
+        except BaseException:
+            connection.close()
+            raise
 
     def tls(self, host: str = "storage.googleapis.com") -> ssl.SSLSocket:
         """A connection to one of Google's hosts, on which anything may be sent."""

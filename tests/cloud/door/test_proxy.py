@@ -1,12 +1,12 @@
 import base64
 import io
 import os
+import random
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
-import time
 from concurrent import futures
 from contextlib import suppress
 
@@ -90,8 +90,9 @@ def test_grpc_without_a_server_fails_and_http_goes_on(door, authority, monkeypat
         assert session.get(f"{URL}/x").status_code == 200
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_which_offers_http_2_too_gets_http_1(opened, grpc_port):
+    if shutil.which("curl") is None:
+        (pytest.fail if os.environ.get("LABKIT_CI") else pytest.skip)("curl is not installed")
     with opened(grpc_port=grpc_port) as door:
         door.answer = lambda request: HttpAnswer(body=request.method.encode())
         written = ran(["curl", "--silent", "--show-error", "--write-out", " %{http_version}", f"{URL}/lab/x"], door)
@@ -127,8 +128,12 @@ def test_other_hosts_are_reached_untouched(door, other_host):
     connection, answer = door.connect(f"localhost:{port}")
     assert answer.startswith(b"HTTP/1.1 200 ")
     with context.wrap_socket(connection, server_hostname="localhost") as secured:
-        secured.sendall(b"x" * 300_000)
-        assert len(door.received(secured, b"x" * 10)) > 0
+        sent = random.Random(0).randbytes(300_000)
+        secured.sendall(sent)
+        came = b""
+        while len(came) < len(sent) and (piece := secured.recv(65536)):
+            came += piece
+        assert came == sent
     assert not door.asked
 
 
@@ -208,7 +213,6 @@ def test_google_is_never_reached(opened, listening, host):
         ("example.com:0", 400, "expected CONNECT"),
         ("example.com:99999", 400, "expected CONNECT"),
         ("storage。googleapis。com:443", 400, "expected CONNECT"),
-        ("no-such-host.invalid:443", 502, "could not be reached"),
         ("a..b:443", 502, "could not be reached"),
     ],
 )
@@ -306,7 +310,4 @@ def test_nothing_is_kept_of_connections_that_have_ended(door):
     with door.session() as session:
         session.get(f"{URL}/x")
     door.connect("storage.googleapis.com:443")[0].close()
-    deadline = time.monotonic() + 20
-    while (door.proxy._open or door.proxy._threads) and time.monotonic() < deadline:
-        pass
-    assert not door.proxy._open and not door.proxy._threads
+    wait_until(lambda: not door.proxy._open and not door.proxy._threads)

@@ -1,7 +1,7 @@
 """A model's container as a learner writes one: it answers with what it was asked, ``answering_program.py [WORD ...]``.
 
-Words: ``broken`` ends at once; ``hold`` never answers; ``status=N`` answers with that status and the words "no birds";
-``answer=TEXT`` answers with that text.
+Words: ``broken`` ends at once; ``hold`` says so and never answers; ``status=N`` answers with that status and the words
+"no birds"; ``answer=TEXT`` answers with that text.
 """
 
 import json
@@ -23,6 +23,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if "hold" in words:
+            print("It holds a request", flush=True)
             threading.Event().wait()
         elif "status" in words:
             self.answer(int(words["status"]), b"no birds")

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import psutil
 import pytest
 from google.cloud.aiplatform_v1 import types
 
@@ -14,6 +13,8 @@ from labkit.cloud.local.objects import Objects
 from labkit.cloud.local.prediction import Prediction
 from labkit.cloud.local.status import ApiError
 from labkit.cloud.local.storage import Storage
+
+from ...children import descendants_with
 
 PROGRAM = Path(__file__).with_name("answering_program.py")
 PARENT = "projects/123456789012/locations/europe-west4"
@@ -96,25 +97,13 @@ def vertex(cloud):
     found = Vertex(cloud)
     yield found
     found.endpoints.stop()
-    assert not running()
-
-
-def running():
-    """Containers that run as children of this process."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if str(PROGRAM) in child.cmdline():
-                found.append(child)
-        except psutil.Error:
-            pass
-    return found
+    assert not descendants_with(PROGRAM.name)
 
 
 @pytest.fixture
 def containers():
     """Counts the containers that run."""
-    return lambda: len(running())
+    return lambda: len(descendants_with(PROGRAM.name))
 
 
 @pytest.fixture

@@ -233,6 +233,17 @@ def test_an_endpoint_may_have_a_timeout_of_its_own(vertex, endpoint, served):
     assert refused(lambda: predict(vertex, endpoint, [1])) is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+@pytest.mark.timeout(30)  # half of what waiting for the answer would take
+def test_the_end_of_the_cloud_breaks_off_what_is_under_way(vertex, endpoint, served):
+    served("hold")
+    (deployment,) = vertex.cloud.deployments.values()
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(predict, vertex, endpoint, [1])
+        wait_until(lambda: "It holds a request" in deployment.replicas.logs())
+        vertex.endpoints.stop()
+        assert refused(asked.result, "The cloud ended") is grpc.StatusCode.UNAVAILABLE
+
+
 def test_no_request_fails_while_models_come_and_go(vertex, endpoint, served):
     first = served()
     model = vertex.get(endpoint).deployed_models[0].model

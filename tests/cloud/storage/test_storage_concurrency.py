@@ -21,9 +21,11 @@ def test_content_and_resource_belong_together(ask, bucket):
     done = threading.Event()
 
     def write():
-        for number in range(300):
-            ask("POST", UPLOAD + "o", bytes(1000 + number))
-        done.set()
+        try:
+            for number in range(300):
+                assert ask("POST", UPLOAD + "o", bytes(1000 + number)).status == 200
+        finally:
+            done.set()
 
     def read(_):
         wrong = 0
@@ -33,8 +35,9 @@ def test_content_and_resource_belong_together(ask, bucket):
         return wrong
 
     with ThreadPoolExecutor(5) as pool:
-        pool.submit(write)
+        written = pool.submit(write)
         assert sum(pool.map(read, range(4))) == 0
+        written.result()
 
 
 def test_generations_are_never_the_same(ask, bucket):

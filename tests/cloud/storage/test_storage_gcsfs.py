@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("gcsfs")
-
 
 @pytest.fixture
 def fs(front, bucket):

@@ -14,6 +14,9 @@ from labkit.cloud.local.job_log import logging_app
 from labkit.cloud.local.local_cloud import LocalCloud
 from labkit.cloud.local.objects import Objects
 from labkit.cloud.local.storage import Storage
+from labkit.waiting import wait_until
+
+from ...children import descendants_with
 
 IMAGE = "us-docker.pkg.dev/vertex-ai/training/tf-cpu.2-17.py310:latest"
 PARENT = "projects/123456789012/locations/us-central1"
@@ -27,6 +30,7 @@ def cloud(tmp_path):
     found = LocalCloud("lab-project", "123456789012", tmp_path, objects, containers, {})
     yield found
     found.stopping.set()
+    wait_until(lambda: not descendants_with("trainer.task"))
 
 
 class Lab:
@@ -95,14 +99,18 @@ class Lab:
         answer = logging_app(self.cloud)(HttpRequest("POST", "logging.googleapis.com", "/v2/entries:list", {}, body))
         return json.loads(bytes(answer.body))
 
-    def wait_for_log(self, job, text):
-        """Wait until a job has written a line."""
+    def wait_for_log(self, job, text, task="workerpool0-0"):
+        """Wait until a task of a job has written a line."""
         deadline = threading.Event()
         for _ in range(3000):
-            if text in self.log(job):
+            if text in self.log(job, task):
                 return
             deadline.wait(0.01)
-        raise AssertionError(f"{text!r} was not written, but {self.log(job)}")
+        raise AssertionError(f"{text!r} was not written, but {self.log(job, task)}")
+
+    def training(self):
+        """The processes of jobs that run now."""
+        return descendants_with("trainer.task")
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ def test_an_empty_pool_is_skipped(lab):
     job = lab.run(lab.pool(SHOW), types.WorkerPoolSpec(), lab.pool(FOR_EVER))
     assert job.state == STATES.JOB_STATE_SUCCEEDED
     assert set(json.loads(environment(lab, job)["TF_CONFIG"])["cluster"]) == {"chief", "ps"}
+    assert not lab.training()
 
 
 def test_a_failing_script_fails_the_job_in_the_services_words_and_its_own_last_ones(lab):
@@ -92,6 +93,7 @@ def test_a_failing_worker_fails_the_job_and_the_others_are_ended(lab):
     assert job.state == STATES.JOB_STATE_FAILED
     assert "The replica workerpool1-0 exited with a non-zero status of 1." in job.error.message
     assert "ZeroDivisionError" in job.error.message
+    assert not lab.training()
 
 
 def test_a_job_that_crashes_is_started_again(lab):
@@ -114,10 +116,13 @@ def test_a_job_that_crashes_is_not_started_again_if_its_scheduling_says_so(lab):
 
 
 def test_a_cancelled_job_leaves_no_process(lab):
-    job = lab.create(lab.pool(FOR_EVER + "  # " + "cancelled"))
-    lab.wait_for_log(job, "here")
+    job = lab.create(lab.pool(FOR_EVER), lab.pool(FOR_EVER, replicas=2))
+    for task in ("workerpool0-0", "workerpool1-0", "workerpool1-1"):
+        lab.wait_for_log(job, "here", task)
+    assert len(lab.training()) == 3
     lab.jobs.CancelCustomJob(types.CancelCustomJobRequest(name=job.name))
     job = lab.finished(job)
+    assert not lab.training()
     assert job.state == STATES.JOB_STATE_CANCELLED
     assert job.error.code == 1
     lab.jobs.stop_training()

@@ -138,6 +138,7 @@ def test_too_many_failed_trials_fail_the_job_and_end_the_others(tuner):
     assert "max_failed_trial_count is 2" in job.error.message
     assert "no data" in job.error.message
     assert len(job.trials) == 3
+    assert not tuner.lab.training()
 
 
 def test_a_job_of_which_every_trial_failed_has_failed(tuner):
@@ -153,6 +154,7 @@ def test_a_cancelled_job_ends_its_trials(tuner):
     tuner.jobs.CancelHyperparameterTuningJob(types.CancelHyperparameterTuningJobRequest(name=job.name))
     found = tuner.jobs.GetHyperparameterTuningJob(types.GetHyperparameterTuningJobRequest(name=job.name))
     assert found.state == STATES.JOB_STATE_CANCELLED
+    assert not tuner.lab.training()
     assert [trial.state for trial in found.trials] == [TRIAL.INFEASIBLE] * 2
     tuner.jobs.stop_tuning()
     listed = tuner.jobs.ListHyperparameterTuningJobs(types.ListHyperparameterTuningJobsRequest(parent=PARENT))

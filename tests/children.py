@@ -1,0 +1,16 @@
+"""The processes that a test started, found by their command line."""
+
+import psutil
+
+
+def descendants_with(word):
+    """Processes below this one with `word` in their command line; one that ends meanwhile is none."""
+    return [child for child in psutil.Process().children(recursive=True) if word in command_line(child)]
+
+
+def command_line(process):
+    """A process's command line as one text, empty if it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
