@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email.parser import BytesParser
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,15 @@ from labkit.browser import javascript
 from labkit.browser.find import find_browser
 from labkit.errors import EnvironmentProblem
 
-PAGES = ("serving-without-docker", "vertex-ai-on-a-laptop", "keras-3-to-tensorflow-js", "cluster-on-one-machine")
+from .installed import HIDDEN, HIDES, hidden_from, modules, packages
+
+# Page -> the extra that it installs.
+PAGES = {
+    "serving-without-docker": "",
+    "vertex-ai-on-a-laptop": "cloud",
+    "keras-3-to-tensorflow-js": "browser",
+    "cluster-on-one-machine": "cluster",
+}
 LEFT_OUT = {"labkit/browser/npm/.npmrc"}  # for those who change which JavaScript packages there are
 BLOCK = re.compile(r"(?:^<!-- (file|not run): ([^\n]+) -->\n)?^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 MARK = "--- the end of a block ---"
@@ -53,15 +63,25 @@ def installed(wheel, tmp_path_factory) -> Path:
     """A folder with the wheel's content, as pip lays it out; what labkit depends on comes from this environment."""
     target = tmp_path_factory.mktemp("installed")
     pip("install", *OFFLINE, "--target", target, wheel)
-    (target / "sitecustomize.py").write_text(FORGET_THE_REPOSITORY)
+    (target / "sitecustomize.py").write_text(FORGET_THE_REPOSITORY + HIDES)
     return target
+
+
+@pytest.fixture(scope="module")
+def project(repository) -> dict:
+    return tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+
+
+def brought(project: dict, extra: str) -> set[str]:
+    """The packages that an installation with this extra brings; "" is one without."""
+    return packages(project["dependencies"] + project["optional-dependencies"].get(extra, []))
 
 
 @pytest.fixture
 def outside(installed) -> dict[str, str]:
     """Environment variables of a shell that has `installed`, not the repository."""
     programs = os.pathsep.join([str(installed / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PATH": programs, "PYTHONPATH": str(installed)}
+    return {**os.environ, "PATH": programs, "PYTHONPATH": str(installed), HIDDEN: ""}
 
 
 def test_the_wheel_holds_all_of_labkit_and_nothing_else(repository, wheel):
@@ -147,9 +167,14 @@ def matches(expected: str, said: str) -> bool:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_runs_from_the_wheel_as_it_stands(repository, installed, outside, tmp_path, page):
-    """Files are written, shell blocks run one after the other, and what they print is what the page shows."""
+def test_a_page_runs_from_the_wheel_as_it_stands(repository, project, installed, outside, tmp_path, page):
+    """Files are written, shell blocks run one after the other, and what they print is what the page shows.
+
+    There is nothing but what the page has installed.
+    """
     needs(page)
+    every = modules({each.name for each in distributions() if each.name != "labkit"})
+    outside[HIDDEN] = ",".join(hidden_from(modules(brought(project, PAGES[page])), every))
     text = (repository / "docs" / f"{page}.md").read_text(encoding="utf-8")
     for port, free in zip(("8500", "8501"), free_ports(2), strict=True):
         text = text.replace(port, free)
@@ -167,6 +192,13 @@ def test_a_page_runs_from_the_wheel_as_it_stands(repository, installed, outside,
     said = shell("\n".join(script), tmp_path, outside).split(MARK)
     for expected, answer in zip(shown, said, strict=False):
         assert matches(expected, answer), f"the page shows:\n{expected}\nbut what came out is:\n{answer}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_how_many_packages_it_installs(repository, project, page):
+    text = (repository / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    said = int(re.search(r"(\d+) packages and [\d.]+ GB", text)[1])
+    assert said == pytest.approx(len(brought(project, PAGES[page])), abs=3), "systems and Pythons differ by a few"
 
 
 @pytest.mark.parametrize("page", PAGES)

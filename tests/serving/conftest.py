@@ -16,6 +16,14 @@ from .batched import parameters
 from .savedmodels import SavedModels, make
 from .served import Served
 
+# TensorFlow Serving takes numbers only for its ports.
+STAND_IN = f"""#!/bin/sh
+for word; do
+    case "$word" in *port=auto) echo "unknown argument: $word"; exit 255 ;; esac
+done
+exec {sys.executable} -m labkit serve "$@"
+"""
+
 
 @pytest.fixture(scope="session")
 def saved_models(tmp_path_factory: pytest.TempPathFactory) -> SavedModels:
@@ -120,7 +128,7 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if request.param == "binary":
             folder = tmp_path_factory.mktemp("programs")
             command = folder / "tensorflow_model_server"
-            command.write_text(f'#!/bin/sh\nexec {sys.executable} -m labkit serve "$@"\n')
+            command.write_text(STAND_IN, encoding="utf-8")
             command.chmod(0o755)
             patch.setenv("PATH", str(folder), prepend=os.pathsep)
         image = {"image": request.getfixturevalue("model_server_image")} if request.param == "docker" else {}

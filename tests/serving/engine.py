@@ -24,8 +24,9 @@ from packaging.requirements import Requirement
 from labkit import processes
 from labkit.errors import ProcessError
 
-IMAGE = "labkit-model-server:test"
-BASE = "labkit-test-base:local"
+# Another test session may use the same engine.
+IMAGE = f"labkit-model-server:test-{os.getpid()}"
+BASE = f"labkit-test-base:local-{os.getpid()}"
 # What the server does not open is left out; pip finds the packages' metadata all the same.
 _UNUSED = (
     *("_distutils_hack", "ai_edge_litert", "clang", "h5py", "h5py.libs", "keras", "setuptools"),

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.timeout(300)  # the first one also starts an engine and
 
 @dataclass(frozen=True)
 class Backend:
-    """What `serve` is called with, and who runs the server: what `traces` lists must not outlive it."""
+    """What `serve` is called with, and what runs the server of a folder: what `traces` lists must not outlive it."""
 
     options: dict[str, str]
-    traces: Callable[[], list[str]]
+    traces: Callable[[Path], list[str]]
 
     def serve(self, folder: Path, **flags: object) -> labkit.ModelServer:
         return labkit.serve(folder, **self.options, **flags)
@@ -37,18 +37,17 @@ def backend_with_traces(backend):
     return Backend(backend, containers if backend["backend"] == "docker" else server_processes)
 
 
-def containers() -> list[str]:
-    """Containers that run, have ended or are only made, by name."""
-    listed = subprocess.run(
-        ["docker", "ps", "--all", "--format={{.Names}}"], capture_output=True, text=True, check=True
-    )
-    return [name for name in listed.stdout.split() if name.startswith("labkit-")]
+def containers(folder: Path) -> list[str]:
+    """Containers that run, have ended or are only made, with `folder` among their mounts: names and mounts."""
+    command = ["docker", "ps", "--all", "--no-trunc", "--format={{.Names}} {{.Mounts}}"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if str(folder) in line]
 
 
-def server_processes() -> list[str]:
-    """Processes of this user that serve a model at a path of these tests, by command line."""
+def server_processes(folder: Path) -> list[str]:
+    """Processes that serve the model in `folder`, by command line."""
     found = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return [" ".join(words) for words in found if any(word.startswith("--model_name=of_backends") for word in words)]
+    return [" ".join(words) for words in found if f"--model_base_path={folder}" in words]
 
 
 @pytest.fixture
@@ -70,11 +69,11 @@ def test_it_answers_over_both_protocols_until_it_is_stopped(backend, folder):
         assert [(status.version, status.state) for status in server.status()] == [(1, "AVAILABLE")]
         assert server.memory() > 100_000_000
         assert "Successfully loaded servable version" in server.logs()
-        assert backend.traces()
+        assert backend.traces(folder)
     assert not server.running
     assert server.memory() == 0
     assert "Stopped" in server.logs()
-    assert backend.traces() == []
+    assert backend.traces(folder) == []
     for via in ("rest", "grpc"):
         with pytest.raises(RequestError, match="UNAVAILABLE"):
             server.predict(INPUT, via=via)
@@ -138,14 +137,15 @@ def test_a_name_and_a_path_may_have_spaces_and_commas(backend, folder):
     odd = folder.rename(folder.parent / "of_backends, copy")
     with backend.serve(odd) as server:
         np.testing.assert_array_equal(server.predict(INPUT), ANSWER)
-    assert backend.traces() == []
+        assert backend.traces(odd)
+    assert backend.traces(odd) == []
 
 
 def test_a_model_that_does_not_load_ends_the_start(backend, folder):
     (folder / "1" / "saved_model.pb").write_bytes(b"this is no protobuf message")
     with pytest.raises(ServerStartError, match=r"1 servable\(s\) did not become available: \{\{name: of_backends"):
         backend.serve(folder)
-    assert backend.traces() == []
+    assert backend.traces(folder) == []
 
 
 def test_it_does_not_outlive_a_killed_program(backend, folder):
@@ -160,7 +160,7 @@ def test_it_does_not_outlive_a_killed_program(backend, folder):
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as started:
         try:
             assert started.stdout.readline() == "[[2.5]]\n"
-            assert backend.traces()
+            assert backend.traces(folder)
         finally:
             started.kill()
-    until(lambda: backend.traces() == [], "the server has gone with the program that started it", seconds=5)
+    until(lambda: backend.traces(folder) == [], "the server has gone with the program that started it")

@@ -97,6 +97,9 @@ def test_a_label_names_a_version(client):
 def test_status_and_metadata(client):
     (status,) = client.status()
     assert (status.version, status.state, status.error_code) == (1, "AVAILABLE", "OK")
+    assert client.status(version=1) == [status]
+    with pytest.raises(RequestError, match=r"NOT_FOUND.*version 9 of model many"):
+        client.status(version=9)
     metadata = client.metadata()
     signatures = metadata if isinstance(client, GrpcClient) else metadata["metadata"]["signature_def"]["signature_def"]
     assert {"serving_default", "sum_and_product"} <= set(signatures)
@@ -124,6 +127,37 @@ def test_nobody_listening_is_unavailable():
             client.close()
 
 
+@pytest.mark.timeout(50)  # the default, which must not count here, is 60
+def test_a_client_waits_for_an_answer_as_long_as_it_was_told():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are made, and nobody answers
+        port = silent.getsockname()[1]
+        for client in (
+            RestClient(f"http://127.0.0.1:{port}", "m", timeout=0.2),
+            GrpcClient(f"127.0.0.1:{port}", "m", timeout=0.2),
+        ):
+            with client, pytest.raises(RequestError, match="DEADLINE_EXCEEDED: "):
+                client.status()
+
+
+def test_a_proxy_in_the_environment_is_not_asked(server, monkeypatch):
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    x = np.array([[1.0]], np.float32)
+    with RestClient(server.rest_url, "many") as rest, GrpcClient(server.grpc_address, "many") as grpc:
+        for client in (rest, grpc):
+            np.testing.assert_array_equal(client.predict({"x": x}), [[2.5]])
+
+
+def test_an_error_that_is_no_json_has_its_status_and_its_text(server):
+    said = pytest.raises(RequestError, match=r"NOT_FOUND \(HTTP 404\): <html>")
+    with RestClient(f"{server.rest_url}/elsewhere", "many") as client, said as error:
+        client.status()
+    assert error.value.http_status == 404
+
+
 def test_an_answer_that_breaks_off_is_unavailable():
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
 
@@ -149,6 +183,10 @@ def test_what_cannot_be_asked_is_said_before_it_is_sent(rest, grpc):
         rest.predict([1.0], form="diagonal")
     with pytest.raises(ValueError, match=r"same number of rows, got \{'a': 1, 'b': 2\}"):
         rest.predict({"a": [1.0], "b": [1.0, 2.0]}, signature_name="sum_and_product")
+    with pytest.raises(ValueError, match=r"list with an element a row; \['b'\] are not lists"):
+        rest.predict({"a": [1.0], "b": 2.0}, signature_name="sum_and_product")
+    with pytest.raises(TypeError, match="not JSON serializable: complex"):
+        rest.predict([1j])
     with pytest.raises(ValueError, match=r"has the inputs \['a', 'b'\]: pass a dict"):
         grpc.predict([1.0], signature_name="sum_and_product")
 

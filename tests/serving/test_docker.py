@@ -173,7 +173,7 @@ def test_an_image_that_cannot_be_had_is_named(docker_engine, saved_models):
         labkit.serve(saved_models.half_plus[2], backend="docker", image="localhost:1/none")
 
 
-def test_tensorflow_servings_own_image_is_the_default(docker_engine, saved_models, tmp_path, monkeypatch):
+def test_tensorflow_servings_own_image_is_the_default(saved_models, tmp_path, monkeypatch):
     """It cannot be pulled here, so a `docker` that knows no image says which one was wanted."""
     command = tmp_path / "docker"
     command.write_text('#!/bin/sh\n[ "$1" = version ] && exit 0\necho "asked for: $*" >&2\nexit 1\n')

@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -61,16 +62,67 @@ SLOW = {
 }
 
 
+def _frame(kind: int, stream: int, payload: bytes, flags: int = 0, length: int | None = None) -> bytes:
+    """An HTTP/2 frame (RFC 9113, section 4.1)."""
+    size = len(payload) if length is None else length
+    return struct.pack(">I", size)[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = PREFACE + _frame(4, 0, b"")
+
+
+def _literal(name: bytes, value: bytes) -> bytes:
+    """A header field as it is (RFC 7541, section 6.2.2)."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+CALL = SETTINGS + _frame(
+    *(1, 1),
+    b"\x83\x86"  # :method POST, :scheme http
+    + _literal(b":path", PREDICT.encode())
+    + _literal(b":authority", b"localhost")
+    + _literal(b"content-type", b"application/grpc")
+    + _literal(b"te", b"trailers"),
+    flags=4,
+)
+HALF_A_MESSAGE = CALL + _frame(0, 1, struct.pack(">BI", 0, 1000) + b"half")
+SLOW_GRPC = {
+    "nothing sent": [],
+    "half a preface": [PREFACE[:10]],
+    "settings and no call": [SETTINGS],
+    "headers without an end": [SETTINGS, _frame(1, 1, b"\x83", flags=4, length=100)],
+    "a message that never comes": [CALL],
+    "half a message": [HALF_A_MESSAGE],
+    "half a frame": [CALL, _frame(0, 1, b"half", length=16_384)],
+}
+
+
 @pytest.mark.usefixtures("quietly")
-@pytest.mark.parametrize("title", SLOW)
-def test_slow_clients_block_nobody(half: Served, title: str) -> None:
-    """Fifty at a time, on each port."""
+@pytest.mark.parametrize(
+    ("protocol", "title"), [*(("rest", title) for title in SLOW), *(("grpc", title) for title in SLOW_GRPC)]
+)
+def test_slow_clients_block_nobody(half: Served, protocol: str, title: str) -> None:
+    """Fifty at a time."""
+    port, parts = (half.rest_port, SLOW[title]) if protocol == "rest" else (half.grpc_port, SLOW_GRPC[title])
     with ExitStack() as clients:
-        for port in (half.rest_port, half.grpc_port):
-            for _ in range(50):
-                clients.enter_context(connected(port, *SLOW[title]))
+        made = [clients.enter_context(connected(port, *parts)) for _ in range(50)]
         assert_both_answer(half)
+        assert not [client for client in made if _is_closed(client)], "refused, not waited for"
     assert_both_answer(half)
+
+
+def _is_closed(client: socket.socket) -> bool:
+    """Whether the server has ended the connection; what it said before, such as its settings, is read."""
+    client.setblocking(False)
+    try:
+        while client.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        pass
+    return True
 
 
 def test_a_slow_body_is_answered_in_the_end(half: Served) -> None:
@@ -140,14 +192,6 @@ def test_garbage_for_http(half: Served, title: str) -> None:
     assert_both_answer(half)
 
 
-def _frame(kind: int, stream: int, payload: bytes, flags: int = 0, length: int | None = None) -> bytes:
-    """An HTTP/2 frame (RFC 9113, section 4.1)."""
-    size = len(payload) if length is None else length
-    return struct.pack(">I", size)[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS = PREFACE + _frame(4, 0, b"")
 HTTP2_GARBAGE = {
     "HTTP/1.1": HEAD + b"\r\n",
     "random": bytes(range(256)) * 50,
@@ -185,6 +229,9 @@ def _all_of(client: socket.socket, sent: bytes) -> bytes:
 @pytest.mark.usefixtures("quietly")
 def test_a_grpc_client_that_vanishes(half: Served) -> None:
     """A call whose message is cut off, and one that is cancelled at once."""
+    for _ in range(20):
+        with connected(half.grpc_port, HALF_A_MESSAGE):
+            pass
     with calls(half.grpc_port) as grpc_calls:
         for _ in range(20):
             call = grpc_calls.prediction.Predict.future(request("half", x=[1.0]))
@@ -197,12 +244,16 @@ def test_a_hard_request_does_not_hold_up_others(serve, saved_models, signature: 
     """Small to send and long to run, in the model's loop or in one operation: others are answered meanwhile."""
     folder, small, hard = {
         "wait": (saved_models.slow, {"seconds": [0.0], "x": [1.0]}, {"seconds": [6.0], "x": [1.0]}),
-        "grow": (saved_models.many, {"n": 2}, {"n": 5000}),
+        "grow": (saved_models.many, {"n": 2}, {"n": 2000}),
     }[signature]
-    server = serve("hard", folder)
+    server = serve("hard", folder, "--rest_api_timeout_in_ms=0")
     for _ in range(20):  # it has shown to be quick
         assert server.predict({"signature_name": signature, "inputs": small}).status == 200
         assert_both_answer(server)
+    if signature == "grow":  # cubic: some four seconds' work for this machine
+        began = time.perf_counter()
+        server.predict({"signature_name": signature, "inputs": hard})
+        hard = {"n": min(12_000, int(hard["n"] * (4 / (time.perf_counter() - began)) ** (1 / 3)))}
     answers = []
     asking = threading.Thread(
         target=lambda: answers.append(server.predict({"signature_name": signature, "inputs": hard}).status)

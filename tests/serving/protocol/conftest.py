@@ -1,5 +1,6 @@
 """Commands of a test's own, and gRPC calls to the servers that answer with the model `many`."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,6 +32,13 @@ def start_error(run: Callable[..., Command]) -> Callable[..., str]:
         return line.removeprefix("Failed to start server. Error: ")
 
     return failed
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A socket's path; pytest's own folders may be too deep for one."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder, "serving.sock")
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 import re
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from labkit.serving.embedded.flags import Flags
+from labkit.serving.embedded.loader import session_config
 
 from ..grpc_calls import calls, failure, request
 from ..served import Served, until
@@ -175,19 +178,6 @@ def test_version(run) -> None:
     assert second.startswith("TensorFlow Library: 2.")
 
 
-def test_saved_model_tags(serve, start_error, saved_models, tmp_path: Path) -> None:
-    """§1.4: a list, all of which the MetaGraphDef must have, and no others."""
-    file = saved_models.add_version(tmp_path / "m", "1") / "saved_model.pb"
-    saved = SavedModel.FromString(file.read_bytes())
-    saved.meta_graphs[0].meta_info_def.tags.append("gpu")
-    file.write_bytes(saved.SerializeToString())
-    server = serve("m", tmp_path / "m", "--saved_model_tags=serve,gpu")
-    assert server.predict(GOOD).json == {"predictions": [2.5]}
-    error = start_error("--port=auto", "--model_name=m", f"--model_base_path={tmp_path / 'm'}")
-    assert error.startswith("UNKNOWN: 1 servable(s) did not become available: {{name: m version: 1} due to error: ")
-    assert "{ serve }" in error
-
-
 @pytest.mark.parametrize(("threads", "answered"), [(1, False), (2, True)])
 def test_threads_for_requests(serve, saved_models, threads: int, answered: bool) -> None:
     """§1.4 rest_api_num_threads, grpc_max_threads: a request that holds the only one keeps the others waiting."""
@@ -238,12 +228,19 @@ def test_never_looking(start_error, run, model: Path) -> None:
     assert command.process.poll() is None
 
 
-def test_session_config_file(serve, run, model: Path, tmp_path: Path) -> None:
-    """§1.4: a ConfigProto in text; one that does not parse is refused with the place."""
+def test_a_share_of_the_gpu(tmp_path: Path) -> None:
+    """§1.4 per_process_gpu_memory_fraction: the session is told; its configuration file has the last word."""
+    flags = Flags(per_process_gpu_memory_fraction=0.25)
+    assert session_config(flags).gpu_options.per_process_gpu_memory_fraction == 0.25
     file = tmp_path / "session.config"
-    file.write_text("inter_op_parallelism_threads: 1")
-    server = serve("model", model, f"--tensorflow_session_config_file={file}")
-    assert server.predict(GOOD).json == {"predictions": [2.5]}
+    file.write_text("gpu_options { per_process_gpu_memory_fraction: 0.5 }", encoding="utf-8")
+    flags = replace(flags, tensorflow_session_config_file=str(file))
+    assert session_config(flags).gpu_options.per_process_gpu_memory_fraction == 0.5
+
+
+def test_a_session_config_file_that_does_not_parse(run, model: Path, tmp_path: Path) -> None:
+    """§1.4: refused with the place."""
+    file = tmp_path / "session.config"
     file.write_text("inter_op_parallelism_treads: 1")
     command = run(f"--model_base_path={model}", f"--tensorflow_session_config_file={file}")
     assert command.exit_status() == 255

@@ -129,12 +129,12 @@ def test_errors_do_not_count(watched: Watched, grpc_calls: GrpcCalls) -> None:
 
 
 def test_large_json_takes_longer_to_decode(watched: Watched) -> None:
-    """And to encode: the model answers as many numbers."""
+    """And to encode: the model answers as many. The quickest of ten small requests counts: nothing held it up."""
     small, large = (json.dumps({"instances": [[0.5]] * rows}) for rows in (1, 200_000))
-    watched.served.predict(small)
-    one, many = (watched.during("predict", "REST", partial(watched.served.predict, body)) for body in (small, large))
-    assert many.decode > 10 * one.decode
-    assert many.encode > 10 * one.encode
+    ones = [watched.during("predict", "REST", partial(watched.served.predict, small)) for _ in range(10)]
+    many = watched.during("predict", "REST", partial(watched.served.predict, large))
+    assert many.decode > 10 * min(one.decode for one in ones)
+    assert many.encode > 10 * min(one.encode for one in ones)
 
 
 def test_parsing_a_message_is_decoding(watched: Watched, grpc_calls: GrpcCalls) -> None:
@@ -142,9 +142,9 @@ def test_parsing_a_message_is_decoding(watched: Watched, grpc_calls: GrpcCalls) 
     small = request("many", x=[[1.0]]).SerializeToString()
     large = small + b"\xf8\xff\x01\x01" * 4_000_000  # field 4095, a number
     predict = partial(grpc_calls.raw_predict, timeout=60)
-    predict(small)
-    one, padded = (watched.during("Predict", "GRPC", partial(predict, message)) for message in (small, large))
-    assert padded.decode > 10 * one.decode
+    ones = [watched.during("Predict", "GRPC", partial(predict, small)) for _ in range(10)]
+    padded = watched.during("Predict", "GRPC", partial(predict, large))
+    assert padded.decode > 10 * min(one.decode for one in ones)
     assert padded.decode + padded.run + padded.encode <= padded.whole
 
 

@@ -4,9 +4,8 @@ import os
 import signal
 import socket
 import stat
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -27,13 +26,6 @@ pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this sys
 @pytest.fixture
 def model(saved_models) -> Path:
     return saved_models.half_plus[2]
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A socket's path; pytest's own folders may be too deep for one."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder, "serving.sock")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_a_taken_port_is_fatal(start_error, model: Path, flag: str) -> None:
 
 def test_one_number_for_both_ports(start_error, model: Path) -> None:
     """§1.4: upstream skips REST and goes on [deviation §13: a port clash is fatal]."""
-    assert "8765" in start_error("--port=8765", "--rest_api_port=8765", f"--model_base_path={model}")
+    assert "are both 8765" in start_error("--port=8765", "--rest_api_port=8765", f"--model_base_path={model}")
 
 
 def _grpc_port(command: Command) -> int:

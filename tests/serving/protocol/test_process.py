@@ -2,14 +2,19 @@
 
 import http.client
 import os
+import re
 import signal
-import socket
+from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
+from labkit.serving import backends
+
 from ..grpc_calls import calls, request
-from ..served import Command, until
+from ..served import ask_on, until
+from .test_warmup import add_version, predict
 
 GOOD = {"instances": [1.0]}
 
@@ -99,6 +104,20 @@ def test_loads_that_have_begun_end_first(serve, saved_models, tmp_path: Path) ->
     assert server.states() == dict.fromkeys(reversed(numbers), "AVAILABLE")
 
 
+@pytest.mark.parametrize(("threads", "order"), [(1, ["2", "1"]), (2, ["1", "2"])])
+def test_so_many_versions_load_at_a_time(serve, saved_models, tmp_path: Path, threads: int, order: list[str]) -> None:
+    """§1.4 num_load_threads: version 2, whose warm-up takes long, comes first and holds version 1 up, or does not."""
+    base, config = tmp_path / "m", tmp_path / "models.config"
+    add_version(saved_models.slow, base, 1, [])
+    add_version(saved_models.slow, base, 2, [predict(1.0, signature="wait", seconds=[3.0])])
+    policy = "model_version_policy { all {} }"
+    config.write_text(
+        f'model_config_list {{ config {{ name: "m" base_path: "{base}" model_platform: "tensorflow" {policy} }} }}'
+    )
+    server = serve("m", base, f"--model_config_file={config}", f"--num_load_threads={threads}")
+    assert re.findall(r"Successfully loaded servable version {name: m version: (\d)}", server.stderr) == order
+
+
 def test_strict_says_what_it_waits_for(run, tmp_path: Path) -> None:
     """§1.8: upstream's words, once."""
     command = run("--port=auto", "--model_name=m", f"--model_base_path={tmp_path}", "--strict_tensorflow_serving")
@@ -135,30 +154,25 @@ def test_what_it_logs(serve, model: Path) -> None:
     assert server.stdout == ""
 
 
-def test_ports_open_only_when_the_model_answers(tmp_path: Path, model: Path) -> None:
-    """§1.7: whoever can connect gets an answer, over both protocols; before, the connection is refused."""
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0)), two.bind(("127.0.0.1", 0))
-        grpc_port, rest_port = one.getsockname()[1], two.getsockname()[1]
-    refused = []
+def test_ports_open_only_when_the_model_answers(run, saved_models, tmp_path: Path) -> None:
+    """§1.7: whoever can connect gets an answer, over both protocols; before, nobody can."""
+    add_version(saved_models.slow, tmp_path / "m", 1, [predict(1.0, signature="wait", seconds=[2.0])])
+    command = run("--port=auto", "--rest_api_port=auto", "--model_name=m", f"--model_base_path={tmp_path / 'm'}")
 
-    def first_answer() -> int | None:
-        connection = http.client.HTTPConnection("127.0.0.1", rest_port, timeout=60)
-        try:
-            connection.request("POST", "/v1/models/half:predict", b'{"instances": [1.0]}')
-            return connection.getresponse().status
-        except ConnectionRefusedError:
-            refused.append(rest_port)
-            return None
-        finally:
-            connection.close()
+    def open_ports() -> list[int]:
+        connections = psutil.Process(command.process.pid).net_connections("inet")
+        ports = [connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN]
+        if "Successfully loaded servable version" not in command.stderr:
+            assert not ports, "open before the model was loaded"
+        return ports
 
-    flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=half", f"--model_base_path={model}"]
-    with Command(tmp_path, *flags):
-        assert until(first_answer, "an answer", 60) == 200
-        assert refused, "asked before it was ready"
-        with calls(grpc_port) as grpc_calls:
-            assert list(grpc_calls.predict(request("half", x=[1.0])).outputs["y"].float_val) == [2.5]
+    until(lambda: len(open_ports()) == 2, "both ports are open", 60)
+    until(lambda: "Exporting HTTP/REST API" in command.stderr, "and in the log")
+    grpc_port, rest_port = (int(re.search(line, command.stderr)[1]) for line in (backends.GRPC_PORT, backends.READY))
+    with closing(http.client.HTTPConnection("127.0.0.1", rest_port, timeout=60)) as connection:
+        assert ask_on(connection, "POST", "/v1/models/m:predict", GOOD).json == {"predictions": [2.5]}
+    with calls(grpc_port) as grpc_calls:
+        assert list(grpc_calls.predict(request("m", x=[1.0])).outputs["y"].float_val) == [2.5]
 
 
 def test_a_signal_during_the_start_ends_it(run, model: Path) -> None:

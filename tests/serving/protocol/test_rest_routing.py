@@ -80,6 +80,15 @@ def test_gzip_body_is_inflated_and_the_answer_is_plain(many: Served, encoding: s
     assert "Content-Encoding" not in answer.headers
 
 
+def test_gzip_that_unpacks_to_more_than_the_limit_is_refused(many: Served) -> None:
+    """Ours: a small body must not cost the server the memory of a huge one."""
+    packed = gzip.compress(bytes((1 << 28) + 1), compresslevel=1)
+    answer = many.ask("POST", PREDICT, packed, {"Content-Encoding": "gzip"})
+    assert answer.status == 400
+    assert f"larger than {1 << 28} bytes when unpacked" in answer.error
+    assert many.ask("POST", PREDICT, GOOD).json == ANSWER
+
+
 @pytest.mark.parametrize(
     ("origin", "status"), [("http://localhost:8888", 200), ("https://a.b", 200), ("null", 400), (None, 400)]
 )

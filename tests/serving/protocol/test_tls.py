@@ -124,9 +124,8 @@ def test_without_client_verify_nobody_is_asked(secure, authority: Authority, str
         assert _ask(grpc_calls)[0] == "OK"
 
 
-def test_the_unix_socket_is_encrypted_too(secure, authority: Authority, tmp_path_factory) -> None:
+def test_the_unix_socket_is_encrypted_too(secure, authority: Authority, place: Path) -> None:
     """§11.1 for §1.4's grpc_socket_path."""
-    place = tmp_path_factory.getbasetemp() / "tls.sock"
     secure(authority.configuration(), f"--grpc_socket_path={place}")
     with authority.calls(f"unix:{place}") as grpc_calls:
         assert _ask(grpc_calls)[0] == "OK"

@@ -196,13 +196,6 @@ def test_an_unload_waits_for_requests_in_flight(serve, saved_models, base: Path,
     until(lambda: server.states() == {2: "AVAILABLE", 1: "END"}, "version 1 gone")
 
 
-def test_one_model_with_two_numbers_alike(serve, base: Path, add) -> None:
-    """§6.2 [N]: `2` and `0002` are one version; the lexicographically last name is used."""
-    add("0002", plus=3), add("2", plus=4)
-    server = serve("model", base)
-    assert (server.states(), _answer(server)) == ({2: "AVAILABLE"}, 5.0)
-
-
 def test_resource_preserving_frees_the_old_version_first(serve, saved_models, base: Path, add) -> None:
     """TensorFlow Serving's library has this policy, its program no flag for it: UNAVAILABLE in between, and why."""
     base.mkdir()
