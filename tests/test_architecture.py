@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "labkit"
 GROUND = "ground"  # what every room may import, without an arrow
-ONE_WAY = ["models", "export", "serving", "bench", "show"]  # DESIGN's first rule: none imports one behind it
+ONE_WAY = ["models", "export", "serving", "bench", "show"]  # none imports one behind it
 NEVER_EACH_OTHER = {"browser", "cloud", "cluster"}
 
 Edges = dict[tuple[str, str], list[str]]

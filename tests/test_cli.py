@@ -36,7 +36,7 @@ def test_help_gives_every_command_its_line():
     answer = labkit()
     assert answer.returncode == 0
     for name, (purpose, _) in cli.COMMANDS.items():
-        assert re.search(rf"^ +{name}\s+{re.escape(purpose)}$", answer.stdout, flags=re.MULTILINE), name
+        assert f" {name} {purpose} " in " ".join(answer.stdout.split()), "Pythons break lines at other places"
     assert labkit("--help").stdout == answer.stdout
 
 

@@ -81,14 +81,20 @@ def test_two_clusters_do_not_disturb_each_other(program: Path, alone: Training) 
         assert [other.log("worker").count(f"step {number} ") for number in (1, STEPS)] == [1, 1], "it was started once"
 
 
-def test_a_training_waits_for_a_task_that_comes_late(program: Path, alone: Training) -> None:
-    with killing.cluster(program, PAIR) as cluster:
-        cluster.pause("worker")  # long before it opens its port
+def test_a_training_waits_for_a_task_that_comes_late(program: Path, alone: Training, tmp_path: Path) -> None:
+    late, come = tmp_path / "late.py", tmp_path / "come"
+    waits = f"while not os.path.exists({str(come)!r}): time.sleep(0.05)"
+    late.write_text(
+        f"import os, time\nif '\"type\": \"worker\"' in os.environ['TF_CONFIG']:\n    {waits}\n"
+        + program.read_text(encoding="utf-8"),
+        encoding="utf-8",
+    )
+    with killing.cluster(late, PAIR) as cluster:
         wait_until(lambda: cluster.state("chief") == "running", timeout=TIMEOUT)
         with pytest.raises(ClusterError, match=r"worker 0 had not opened a port after 0\.1 s. Waiting for it: chief 0"):
             cluster.wait_ready(timeout=0.1)
         assert cluster.step("chief") == 0
-        cluster.resume("worker")
+        come.touch()
         cluster.wait(timeout=TIMEOUT)
         assert killing.result(cluster).losses == alone.losses
 
