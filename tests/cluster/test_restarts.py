@@ -5,6 +5,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from labkit.cluster import ClusterSpec, LocalCluster, Task
 from labkit.cluster.links import Relays, Traffic
 from labkit.cluster.namespaces import Namespaces, available
+from labkit.cluster.ports import Port
 from labkit.errors import ClusterError
 from labkit.waiting import wait_until
 
@@ -212,8 +214,8 @@ def test_a_cluster_that_cannot_be_started_leaves_nothing(talks: Path) -> None:
 
 
 def test_links_that_are_open_already_stay_so(talks: Path) -> None:
-    with Relays({}) as links:
-        links.open({A: "127.0.0.1:1"})
+    with closing(Port()) as port, Relays({}) as links:
+        links.open({A: port.address})
         with pytest.raises(ValueError, match="open already"):
             LocalCluster(PAIR, talks, links=links)
         assert links.traffic() == {A: Traffic(0, 0)}

@@ -86,9 +86,9 @@ def test_a_version_that_may_be_listed_only(serve: Callable[..., Served], base: P
     """Names without what stands behind them: it waits, the version before answers, the next one comes."""
     numbered.add(base, 1)
     server = serve("model", base)
-    aside = numbered.add(base.parent / "aside", 2)
+    aside = numbered.add(base.parent / "aside", 2).rename(base / "aside")
     aside.chmod(0o444)
-    hidden = aside.rename(base / "2")
+    hidden = aside.rename(base / "2")  # within one folder: else it would have to be writable itself
     until(lambda: f"Waiting for a saved_model.pb in {hidden}" in server.stderr, "the log says that it waits")
     numbered.add(base, 3)
     until(lambda: server.states() == {3: "AVAILABLE", 1: "END"}, "version 3 answers")
