@@ -1,4 +1,4 @@
-"""The processes that a test started, found by their command line."""
+"""The processes that a test started: which there are, and whether one still runs."""
 
 import psutil
 
@@ -14,3 +14,11 @@ def command_line(process):
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def runs(pid):
+    """Whether there is such a process, and it has not ended: one that nobody has asked how it ended is no more."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

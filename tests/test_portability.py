@@ -19,6 +19,7 @@ from labkit.errors import EnvironmentProblem
 from labkit.waiting import wait_until
 
 from . import other_system
+from .children import runs
 
 IMPORTS_ALL = """
 import importlib, pkgutil, sys
@@ -64,13 +65,6 @@ def run(system: str, *arguments: str) -> str:
     done = subprocess.run(command(system, *arguments), capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.timeout(400)

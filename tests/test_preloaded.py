@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from labkit import preloaded
 from labkit.errors import ProcessError
 from labkit.processes import ManagedProcess
 from labkit.waiting import wait_until
+
+from .children import runs
 
 forks = pytest.mark.skipif(not preloaded.FORKS, reason="nothing forks here")
 
@@ -35,13 +36,6 @@ def run(folder: Path, text: str, *arguments: str, **options: object) -> ManagedP
     wait_until(lambda: not process.running, timeout=60)
     process.stop()
     return process
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def words(process: ManagedProcess) -> list[str]:

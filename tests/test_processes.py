@@ -16,6 +16,8 @@ from labkit.errors import ProcessError
 from labkit.ports import free_ports
 from labkit.waiting import wait_until
 
+from .children import runs
+
 SLEEPER = [sys.executable, "-u", "-c", "import time; print('ready'); time.sleep(600)"]
 STUBBORN = [
     *(sys.executable, "-u", "-c"),
@@ -27,13 +29,6 @@ FAMILY = [
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
     "print('ready', child.pid, flush=True); time.sleep(600)",
 ]
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def gone_within(pids: list[int], seconds: float) -> bool:
@@ -124,11 +119,8 @@ def test_nothing_survives_a_parent_that_is_killed(kind, tmp_path):
     parent.wait()
     parent.stdout.close()
     assert gone_within(pids, 2.0)
-    deadline = time.monotonic() + 5
-    while not (flag.exists() and not os.path.exists(log_path)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert flag.exists(), "the command for afterwards was run"
-    assert not os.path.exists(os.path.dirname(log_path)), "the folder of logs is removed"
+    wait_until(flag.exists)  # the command for afterwards was run
+    wait_until(lambda: not os.path.exists(os.path.dirname(log_path)))  # the folder of logs is removed
 
 
 def test_a_forked_child_does_not_keep_the_processes_alive():

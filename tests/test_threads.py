@@ -18,6 +18,8 @@ from labkit.errors import EnvironmentProblem, MeasurementFailed
 from labkit.preloaded import FORKS
 from labkit.waiting import wait_until
 
+from .children import runs
+
 # What is in a function below runs in another process, which gives it these two.
 tf = np = None
 
@@ -347,13 +349,6 @@ def test_nothing_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
         parent.wait()
     children = [int(pid) for pid in pids.read_text().split()]
     wait_until(lambda: not any(map(runs, children)), timeout=20)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.skipif(not FORKS, reason="there are hosts only where processes fork")

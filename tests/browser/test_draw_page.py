@@ -164,12 +164,17 @@ def test_answers_leave_no_tensors_behind(tab: Tab) -> None:
     assert tab.evaluate("tf.memory().numTensors") == before
 
 
-BURST = """async (path) => {
+PEN = """
   const paper = document.querySelector('.lk-paper');
   paper.setPointerCapture = () => {}; // these events have no pointer behind them
   const box = paper.getBoundingClientRect();
   const send = (kind, [x, y]) => paper.dispatchEvent(new PointerEvent(kind, { pointerId: 7, button: 0, bubbles: true,
     clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+"""
+BURST = (
+    "async (path) => {"
+    + PEN
+    + """
   const { port1, port2 } = new MessageChannel();
   const task = () => new Promise((done) => { port1.onmessage = done; port2.postMessage(0); });
   let frames = 0;
@@ -188,6 +193,7 @@ BURST = """async (path) => {
   delete paper.setPointerCapture;
   return frames;
 }"""
+)
 
 
 def test_moves_are_answered_once_a_frame_and_the_last_one_always(tab: Tab) -> None:
@@ -275,12 +281,10 @@ def test_the_keyboard_reaches_everything_and_draws(tab: Tab) -> None:
     assert winner(tab) == "?"
 
 
-WITHOUT_A_PAUSE = """async (strokes) => {
-  const paper = document.querySelector('.lk-paper');
-  paper.setPointerCapture = () => {}; // these events have no pointer behind them
-  const box = paper.getBoundingClientRect();
-  const send = (kind, [x, y]) => paper.dispatchEvent(new PointerEvent(kind, { pointerId: 7, button: 0, bubbles: true,
-    clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+WITHOUT_A_PAUSE = (
+    "async (strokes) => {"
+    + PEN
+    + """
   for (const stroke of strokes) {
     send('pointerdown', stroke[0]);
     for (const point of stroke) send('pointermove', point);
@@ -290,6 +294,7 @@ WITHOUT_A_PAUSE = """async (strokes) => {
   delete paper.setPointerCapture;
   await new Promise((done) => { setTimeout(done, 700); }); // behind what the page says after as long
 }"""
+)
 
 
 def test_a_screen_reader_hears_one_answer_and_every_name(tab: Tab) -> None:

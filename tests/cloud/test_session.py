@@ -11,7 +11,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 
@@ -19,7 +18,7 @@ import labkit.cloud.session
 from labkit.cloud import cloud
 from labkit.errors import CloudError, EnvironmentProblem
 
-from ..children import descendants_with
+from ..children import descendants_with, runs
 
 
 def python(program, **options):
@@ -278,13 +277,6 @@ def test_nothing_survives_a_kernel_that_is_killed():
         time.sleep(0.02)
     assert not any(map(runs, children))
     assert not Path(folder).parent.exists()
-
-
-def runs(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_the_machines_own_account_is_never_read(tmp_path):

@@ -14,6 +14,8 @@ from labkit.cluster import ClusterSpec, LocalCluster
 from labkit.errors import ClusterError
 from labkit.waiting import wait_until
 
+from ..children import runs
+
 TWO = ClusterSpec(chief=1, worker=1)
 HEAD = """
 import json, os, pathlib, signal, socket, sys, time
@@ -44,10 +46,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def wait_for(cluster: LocalCluster, *types: str, text: str) -> None:
     wait_until(lambda: all(text in cluster.log(each) for each in types), timeout=60)
-
-
-def runs(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("who", ["True", "me == 'chief'"], ids=["after it came", "before"])

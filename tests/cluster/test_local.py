@@ -17,6 +17,8 @@ from labkit.cluster.local import LocalCluster as Cluster
 from labkit.errors import ClusterError
 from labkit.waiting import wait_until
 
+from ..children import runs
+
 tf: Any = None
 
 ALL = ClusterSpec(chief=1, worker=2, ps=1, evaluator=1)
@@ -255,13 +257,6 @@ input()
         parent.kill()
         parent.communicate()
     wait_until(lambda: not any(map(runs, pids)), timeout=60)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_progress_is_what_was_printed_last_however_long_ago(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from labkit.errors import EnvironmentProblem, ModelFolderError, ServerStartError
 from labkit.serving import backends
 from labkit.waiting import wait_until
 
+from ..children import runs
+
 INPUT = np.array([[1.0], [5.0]], np.float32)
 ANSWER = np.array([[2.5], [4.5]], np.float32)
 
@@ -188,13 +190,6 @@ def test_no_server_survives_a_killed_jupyter_kernel(half_plus_two):
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-
-
-def runs(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def assert_gone(pid):
